@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What user space sets before load (const volatile on the kernel side), and the maps' keys and values. */
+#ifndef KYMO_CONFIG_H
+#define KYMO_CONFIG_H
+
+#include "kymo/types.h"
+
+struct kymo_config {
+	__u64 cpu_period_ns; /* what one cpu sample stands for */
+	__u32 filter;	     /* 1: only processes in the map `followed` and what they fork */
+	__u32 own_pid;	     /* kymo itself (root pid namespace) */
+};
+
+/* Counters, in the order of counters.def: the index into the per-CPU array map `counters`. */
+enum kymo_counter {
+#define KYMO_COUNTER(name, text, meaning) KYMO_COUNTER_##name,
+#include "kymo/counters.def"
+#undef KYMO_COUNTER
+	KYMO_COUNTER_MAX,
+};
+
+/* A file, as the kernel knows it: super_block.s_dev and inode.i_ino. */
+struct kymo_file_key {
+	__u64 inode;
+	__u32 dev; /* kernel encoding: major << 20 | minor */
+	__u32 pad;
+};
+static_assert(sizeof(struct kymo_file_key) == 16, "layout");
+
+#endif

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The records that the kernel side writes into the ring buffer. Fixed width,
+ * explicit padding, sizes asserted on both sides; every record is a multiple of
+ * 8 bytes and starts with kymo_record_head. Times are CLOCK_MONOTONIC in ns
+ * (bpf_ktime_get_ns). A reader skips types it does not know by head.size.
+ */
+#ifndef KYMO_RECORD_H
+#define KYMO_RECORD_H
+
+#include "kymo/types.h"
+
+#define KYMO_COMM_SIZE		16  /* TASK_COMM_LEN, include/linux/sched.h */
+#define KYMO_KERNEL_FRAMES_MAX	64
+#define KYMO_USER_FRAMES_MAX	512 /* native and Python together */
+#define KYMO_CODE_NAME_MAX	256 /* bytes of a code's qualified name, with its NUL */
+#define KYMO_CODE_FILE_MAX	512
+#define KYMO_LINE_TABLE_MAX	16384
+
+enum kymo_record_type {
+	KYMO_RECORD_SAMPLE = 1,
+	KYMO_RECORD_CODE = 2, /* a Python code object, at first sight */
+	KYMO_RECORD_TASK = 3, /* one thread's exact counters: the sweep (iterator output) */
+	KYMO_RECORD_END = 4,  /* a dead process's final counters */
+	KYMO_RECORD_MAX,
+};
+
+struct kymo_record_head {
+	__u16 type; /* enum kymo_record_type */
+	__u16 flags;
+	__u32 size; /* bytes, head included */
+	__u64 time_ns;
+};
+static_assert(sizeof(struct kymo_record_head) == 16, "layout");
+
+/*
+ * What the kernel accounts to a thread and its memory map. All are totals since
+ * the thread's start (or gauges), never changes.
+ * task_struct: se.sum_exec_runtime, min_flt, maj_flt, nvcsw, nivcsw, ioac (include/linux/sched.h);
+ * mm_struct: rss_stat (include/linux/mm_types.h).
+ */
+struct kymo_counters {
+	__u64 cpu_ns;	       /* thread: sum_exec_runtime */
+	__s64 rss_anon_pages;  /* memory map: MM_ANONPAGES; gauges, -1 where the task has no map */
+	__s64 rss_file_pages;  /* MM_FILEPAGES */
+	__s64 rss_shmem_pages; /* MM_SHMEMPAGES */
+	__s64 swap_pages;      /* MM_SWAPENTS */
+	__u64 minor_faults;
+	__u64 major_faults;
+	__u64 read_bytes;  /* storage: ioac.read_bytes (0 where TASK_IO_ACCOUNTING is off) */
+	__u64 write_bytes; /* storage: ioac.write_bytes */
+	__u64 voluntary_switches;
+	__u64 involuntary_switches;
+};
+static_assert(sizeof(struct kymo_counters) == 88, "layout");
+
+struct kymo_who {
+	__u32 pid; /* thread group id in the root pid namespace */
+	__u32 tid;
+	__u64 process_start_ns; /* group leader's start_boottime: with pid, one process for good */
+	__u64 thread_start_ns;	/* start_boottime */
+	__u64 cgroup_id;	/* v2 id, 0 where unknown */
+	char comm[KYMO_COMM_SIZE];
+};
+static_assert(sizeof(struct kymo_who) == 48, "layout");
+
+/* What made the sample. */
+enum kymo_source {
+	KYMO_SOURCE_CPU = 1,   /* timer; weight = ns of CPU */
+	KYMO_SOURCE_FAULT = 2, /* page faults; weight = bytes */
+	KYMO_SOURCE_IO = 3,    /* blocks submitted; weight = bytes */
+	KYMO_SOURCE_GC = 4,
+	KYMO_SOURCE_IMPORT = 5,
+	KYMO_SOURCE_MAX,
+};
+
+/* Bits of a sample's state; part of a row's key. */
+enum kymo_state {
+	KYMO_STATE_KERNEL = 1 << 0,	/* the interruption hit kernel mode */
+	KYMO_STATE_GIL_HOLDING = 1 << 1,
+	KYMO_STATE_GIL_WAITING = 1 << 2,
+	KYMO_STATE_PYTHON = 1 << 3,	/* the process is a known interpreter */
+	KYMO_STATE_IN_GC = 1 << 4,
+	KYMO_STATE_IO_WRITE = 1 << 5,	/* source io: a write (else a read) */
+	KYMO_STATE_NO_MM = 1 << 6,	/* no memory map: kernel thread */
+	KYMO_STATE_EXECVE = 1 << 7,	/* inside execve: no user stack */
+};
+
+enum kymo_frame_kind {
+	KYMO_FRAME_NATIVE = 1,
+	KYMO_FRAME_PYTHON = 2,
+};
+
+/* One level of the user stack, leaf first. */
+struct kymo_frame {
+	__u64 address;	  /* native: the pc in the process (return addresses are not reduced by one);
+			     python: address of the code object */
+	__u32 generation; /* python: with (process, address) names a KYMO_RECORD_CODE for good; native: 0 */
+	__u32 kind : 8;	  /* enum kymo_frame_kind */
+	__u32 flags : 8;  /* enum kymo_frame_flag */
+	__u32 unused : 16;
+	__s32 instruction; /* python: as f_lasti or (instr - co_code_adaptive) in bytes; -1 before the first */
+	__u32 pad;
+};
+static_assert(sizeof(struct kymo_frame) == 24, "layout");
+
+enum kymo_frame_flag {
+	KYMO_FRAME_RETURN_ADDRESS = 1 << 0, /* native: look up pc - 1 */
+	KYMO_FRAME_BY_FP = 1 << 1,	    /* native: found by a frame pointer, not by a rule */
+};
+
+/* Why the user stack ended there: numbered, counted, shown. */
+enum kymo_end {
+	KYMO_END_NONE = 0,	     /* no user stack asked for or possible (no memory map) */
+	KYMO_END_WHOLE = 1,	     /* a true end */
+	KYMO_END_FP_ZERO = 2,	     /* frame pointer chain ended in 0: an end by convention only */
+	KYMO_END_FP_BROKEN = 3,	     /* frame pointer not above the last one, or unaligned */
+	KYMO_END_UNREADABLE = 4,     /* stack memory could not be read */
+	KYMO_END_NO_RULE = 5,	     /* neither a rule nor a frame pointer that can be trusted */
+	KYMO_END_NOT_EXECUTABLE = 6, /* return address outside executable mappings */
+	KYMO_END_TOO_DEEP = 7,	     /* KYMO_USER_FRAMES_MAX */
+	KYMO_END_EXECVE = 8,	     /* inside execve, the old stack is gone */
+	KYMO_END_PYTHON_TORN = 9,    /* Python frames were being changed at that instant */
+	KYMO_END_PYTHON_UNREADABLE = 10,
+	KYMO_END_MAX,
+};
+
+/*
+ * KYMO_RECORD_SAMPLE. Behind the struct: kernel_frames x __u64 (addresses, leaf
+ * first), then user_frames x struct kymo_frame.
+ */
+struct kymo_sample {
+	struct kymo_record_head head;
+	struct kymo_who who;
+	struct kymo_counters counters;
+	__u64 weight; /* in the source's unit */
+	__u64 aux;    /* io: device number (dev_t as the kernel's); else 0 */
+	__u32 cpu;
+	__u16 source; /* enum kymo_source */
+	__u16 state;  /* enum kymo_state bits */
+	__u16 end;    /* enum kymo_end */
+	__u16 kernel_frames;
+	__u16 user_frames;
+	__u16 pad;
+};
+static_assert(sizeof(struct kymo_sample) == 184, "layout");
+
+/*
+ * KYMO_RECORD_CODE. Behind the struct, each padded to a multiple of 8 bytes with zeroes:
+ * file_size bytes of file name, name_size bytes of the (qualified, 3.11+) name, both as CPython
+ * stores them (char kind 1 = Latin-1 or ASCII, 2 = UCS-2, 4 = UCS-4, little endian; cut at
+ * KYMO_CODE_*_MAX), table_size bytes of line table.
+ */
+struct kymo_code {
+	struct kymo_record_head head;
+	__u64 process_start_ns;
+	__u64 address;
+	__u32 pid;
+	__u32 generation;
+	__u32 first_line;
+	__u16 version; /* interpreter, 0x030b = 3.11: how to decode the table */
+	__u8 file_kind; /* bytes per character: 1, 2, 4 */
+	__u8 name_kind;
+	__u16 file_size;
+	__u16 name_size;
+	__u32 table_size;
+	__u32 pad[2];
+};
+static_assert(sizeof(struct kymo_code) == 64, "layout");
+
+/* KYMO_RECORD_TASK, KYMO_RECORD_END: exact counters. END's are the whole process's, TASK's one thread's. */
+struct kymo_task {
+	struct kymo_record_head head;
+	struct kymo_who who;
+	struct kymo_counters counters;
+	__u32 parent_pid;
+	__s32 exit_code; /* END: as wait(2) encodes it */
+};
+static_assert(sizeof(struct kymo_task) == 160, "layout");
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What an ELF file is: build-id, and whether it holds a CPython interpreter. Reads through
+ * pread on a descriptor whose file its owner may change or truncate at any moment; every
+ * size is bounded. Runs in the sandboxed worker.
+ */
+#ifndef KYMO_ELF_INSPECT_H
+#define KYMO_ELF_INSPECT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kymo/python.h"
+#include "model/frame.h"
+
+/* Fixed size, no pointers: it is also the message between the processes. */
+struct elf_facts {
+	struct build_id build_id;
+	bool is_elf;
+	bool has_python; /* _PyRuntime (or 3.6's _PyThreadState_Current) and _PyEval_EvalFrameDefault stand in it */
+	uint32_t python_hexversion; /* PY_VERSION_HEX; 0 = could not be told from the file */
+	uint64_t runtime_vaddr, code_type_vaddr;
+	uint64_t thread_state_current_vaddr, tls_key_vaddr, interp_head_vaddr; /* 3.6; 0 = none */
+	uint64_t text_offset_bias; /* vaddr - file offset of the segment with the eval loop */
+	struct kymo_file_range eval[KYMO_PYTHON_EVAL_RANGES]; /* file offsets; hot first */
+	bool eval_frame_pointers; /* its prologue sets up rbp */
+	bool gnu_libc;		  /* PT_INTERP or DT_NEEDED say glibc */
+	bool has_usdt_gc, has_usdt_import;
+};
+
+/* 0; -EBADMSG where it is no ELF file or a damaged one; -errno. */
+int elf_inspect(int fd, struct elf_facts *ret);
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The kernel side, from user space: loads the object, opens the perf events, reads
+ * the rings, decodes. The only part that knows libbpf. Not thread-safe; one thread uses it.
+ */
+#ifndef KYMO_KERN_KERN_H
+#define KYMO_KERN_KERN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kymo/config.h"
+#include "kymo/python.h"
+#include "kymo/record.h"
+#include "model/process.h"
+#include "model/sample.h"
+
+struct kern;
+
+struct kern_options {
+	uint64_t cpu_period_ns;
+	bool filter;	   /* only processes given to kern_follow and their children */
+	size_t ring_bytes; /* of the sample ring; rounded up to a power of two; 0 = a default by CPUs */
+};
+
+/*
+ * Loads and attaches; nothing is sampled before kern_start, but the sideband (process
+ * events) already runs, so that a reading of /proc between the two misses nothing.
+ * -errno, with *ret_message (owned by the caller, one line: what failed, on what, what
+ * to do) set on every failure: not root, no BTF, kernel too old, no memory, refused by the verifier.
+ */
+int kern_open(const struct kern_options *options, struct kern **ret, char **ret_message);
+void kern_close(struct kern *k); /* NULL is allowed */
+
+/* A process to follow with all that it forks. -ENOSPC when too many. */
+int kern_follow(struct kern *k, uint32_t pid);
+int kern_start(struct kern *k);
+int kern_stop(struct kern *k); /* no new samples; what is in the rings can still be polled */
+
+struct kern_code {
+	const struct kymo_code *head;
+	const uint8_t *file, *name, *table; /* head->*_size bytes each; valid during the call */
+};
+
+struct kern_handler {
+	void (*sample)(void *data, const struct raw_sample *sample);
+	void (*code)(void *data, const struct kern_code *code);
+	void (*process)(void *data, const struct process_event *event);
+	void *data;
+};
+
+/*
+ * Drains the rings and delivers, in order of time, everything up to until_ns (CLOCK_MONOTONIC);
+ * later records wait for the next call. Codes come before the samples that use them. Lost
+ * sideband records come as PROCESS_LOST. Malformed records are dropped and counted
+ * (kern_stats). 0 or -errno.
+ */
+int kern_poll(struct kern *k, uint64_t until_ns, const struct kern_handler *handler);
+
+/* Cumulative, summed over CPUs, indexed by enum kymo_counter. */
+int kern_counters(struct kern *k, uint64_t ret[KYMO_COUNTER_MAX]);
+
+struct kern_stats {
+	uint64_t bpf_run_ns;	/* of all our programs, where the kernel measures it */
+	uint64_t bpf_runs;
+	bool bpf_stats;		/* the kernel measures */
+	uint64_t malformed;	/* records dropped by the decoder */
+	uint64_t sideband_lost; /* perf records lost */
+	size_t queued;		/* records waiting for their time */
+	size_t queue_dropped;	/* dropped at the queue's bound */
+};
+int kern_stats(struct kern *k, struct kern_stats *ret);
+
+/* Interpreters: plain tables for the kernel's walk. index < KYMO_PYTHON_LAYOUTS_MAX. */
+int kern_set_python_layout(struct kern *k, uint32_t index, const struct kymo_python_layout *layout);
+int kern_set_python_binary(struct kern *k, const struct kymo_file_key *file,
+			   const struct kymo_python_binary *binary);
+
+#endif

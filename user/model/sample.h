@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A decoded sample, as kern hands it on; and a resolved one, as merge takes it. */
+#ifndef KYMO_MODEL_SAMPLE_H
+#define KYMO_MODEL_SAMPLE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kymo/record.h"
+#include "model/frame.h"
+
+/* Points into the record; valid during the callback. */
+struct raw_sample {
+	const struct kymo_sample *head;
+	const uint64_t *kernel; /* head->kernel_frames, leaf first */
+	const struct kymo_frame *user; /* head->user_frames, leaf first */
+};
+
+/*
+ * One frame of a resolved sample: binaries and functions are ids that merge gave
+ * (merge_binary, merge_function).
+ */
+struct sample_frame {
+	enum frame_kind kind;
+	bool by_fp;
+	uint32_t binary;
+	uint64_t offset;
+	uint32_t function;
+	uint32_t line;
+};
+
+extern const char *const source_names[KYMO_SOURCE_MAX]; /* "cpu", "fault", "io", "gc", "import" */
+extern const char *const source_units[KYMO_SOURCE_MAX]; /* "ns", "bytes", ... */
+extern const char *const end_names[KYMO_END_MAX];	/* "whole", "frame pointer ended in 0", ... */
+
+#endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Processes and their executable mappings: one reading of /proc at the start, kept true by the sideband's
+ * events in order of time. Bounded; what is dropped at a bound is counted.
+ */
+#ifndef KYMO_PROC_PROC_H
+#define KYMO_PROC_PROC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "model/process.h"
+
+struct proc_mapping {
+	uint64_t start, end, pgoff_bytes;
+	uint64_t inode;
+	uint32_t dev;
+	const char *path; /* interned; "" = anonymous; "[vdso]", "//anon", "/usr/lib/x.so" (as mapped; " (deleted)" removed) */
+	bool is_file;
+};
+
+struct proc_process {
+	struct process info; /* id unset; exe and cmdline filled when they could be read */
+	bool exited;
+	/* private from here on */
+	struct proc_mapping *mappings; /* sorted by start */
+	size_t mappings_n, mappings_cap;
+};
+
+struct proc_table;
+
+/* A file is mapped that no process had mapped before (by device and inode). Called during scan and apply. */
+typedef void (*proc_new_file)(void *data, uint32_t pid, const struct proc_mapping *mapping);
+
+int proc_table_new(const char *proc, proc_new_file new_file, void *data, struct proc_table **ret);
+void proc_table_free(struct proc_table *t);
+/* Reads all of /proc (pid 0) or one process. Processes that vanish meanwhile are no error. */
+int proc_scan(struct proc_table *t, uint32_t pid);
+int proc_apply(struct proc_table *t, const struct process_event *e);
+/* Found, or made from /proc and `who` when it was not known (its reading may fail: then comm is all there is). The pointer is
+ * valid until the next scan, apply or find. NULL = no memory. start_ns of a different life of the pid makes a new process. */
+struct proc_process *proc_find(struct proc_table *t, const struct kymo_who *who);
+const struct proc_mapping *proc_find_mapping(const struct proc_process *p, uint64_t address);
+/* Forgets processes whose exit is older than before_ns: their last samples have been delivered. */
+void proc_forget_exited(struct proc_table *t, uint64_t before_ns);
+/* All descendants of pid now (children of children too), from /proc. *ret malloced. */
+int proc_descendants(const char *proc, uint32_t pid, uint32_t **ret, size_t *ret_n);
+
+struct proc_stats {
+	size_t processes, mappings;
+	uint64_t dropped;
+};
+void proc_table_stats(const struct proc_table *t, struct proc_stats *ret);
+
+#endif

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The profile as a file (SQLite; schema in store/schema.sql.h, described in docs/formats).
+ * A writer appends closed ticks, one transaction each; a reader never changes a byte,
+ * reads what a killed writer left, and trusts nothing.
+ */
+#ifndef KYMO_STORE_STORE_H
+#define KYMO_STORE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "model/tick.h"
+
+#define STORE_FORMAT_VERSION 1
+
+/* ---- writer (any one thread) ---- */
+struct store;
+
+/*
+ * Creates `path` 0600 for uid:gid without following links; an existing regular file of that
+ * user's is first renamed to path.old (with its -wal). Every failure sets *ret_message (owned
+ * by the caller; one line). 0 or -errno.
+ */
+int store_create(const char *path, uid_t uid, gid_t gid, struct store **ret, char **ret_message);
+/* Text facts about the recording: "host", "kernel", "kymo.version", "period_ns.cpu", "tick_ns", "cpus", ... */
+int store_set_meta(struct store *s, const char *key, const char *value);
+/* -ENOSPC when the disk is full: nothing of this tick was written, all before it is intact. */
+int store_write_tick(struct store *s, const struct tick *tick);
+int store_write_names(struct store *s, const struct late_names *names);
+/* The clean end: meta "ended" set, one ordinary file, no -wal beside it. Also after -ENOSPC. */
+int store_finish(struct store *s);
+void store_close(struct store *s); /* NULL is allowed; without store_finish the profile says it did not end */
+uint64_t store_bytes(const struct store *s); /* file and WAL now */
+
+/* ---- reader ---- */
+struct store_reader;
+
+/* Every failure sets *ret_message: no such file, not a regular file, not a kymo profile, newer format, damaged where. */
+int store_open(const char *path, struct store_reader **ret, char **ret_message);
+void store_reader_close(struct store_reader *r);
+/* NULL when absent; valid until close. */
+const char *store_meta(struct store_reader *r, const char *key);
+bool store_ended(struct store_reader *r); /* the recording had its clean end */
+/* After a failed call: one line about it, owned by r. */
+const char *store_reader_message(struct store_reader *r);
+
+struct store_tick {
+	uint32_t id;
+	uint64_t start_ns, end_ns, wall_ns;
+	struct health health; /* host columns only; no labels */
+	uint32_t rows;	      /* of its sample block */
+};
+
+/* Whole tables, ids checked (dense from 1 is not promised: look up by the reader's own index). Owned by the caller's
+ * struct store_tables, released by store_tables_release. stacks[] is sorted by id, parent < id holds. */
+struct store_tables {
+	struct binary *binaries;
+	size_t binaries_n;
+	struct function *functions;
+	size_t functions_n;
+	struct frame *frames;
+	size_t frames_n;
+	struct stack *stacks;
+	size_t stacks_n;
+	struct process *processes;
+	size_t processes_n;
+	struct thread *threads;
+	size_t threads_n;
+};
+
+int store_read_tables(struct store_reader *r, struct store_tables *ret);
+void store_tables_release(struct store_tables *t);
+/* Ascending by id. *ret is malloced. */
+int store_read_ticks(struct store_reader *r, struct store_tick **ret, size_t *ret_n);
+
+struct store_block {
+	struct tick_row *rows;
+	size_t rows_n;
+	uint32_t *offsets_us;
+	size_t offsets_n;
+};
+
+/* Decodes one tick's samples; reuses the block's memory across calls. -EBADMSG when damaged. */
+int store_read_block(struct store_reader *r, uint32_t tick, struct store_block *block);
+void store_block_release(struct store_block *b);
+
+struct store_quality {
+	uint32_t tick;
+	const char *counter; /* valid during the call */
+	int64_t value;
+};
+int store_read_quality(struct store_reader *r, int (*each)(void *data, const struct store_quality *q), void *data);
+
+struct store_label {
+	uint32_t tick;
+	const char *metric, *labels, *unit; /* valid during the call */
+	int64_t value;
+};
+int store_read_labels(struct store_reader *r, int (*each)(void *data, const struct store_label *l), void *data);
+
+/* Every row of process_tick, by tick. */
+int store_read_process_ticks(struct store_reader *r,
+			     int (*each)(void *data, uint32_t tick, const struct process_tick *p), void *data);
+int store_read_events(struct store_reader *r, int (*each)(void *data, uint32_t tick, const struct event *e),
+		      void *data);
+
+#endif

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Files of other users are opened by one helper process and parsed by another, which has
+ * no privileges. Both are restarted when they die or hang; the file that did it is
+ * remembered and not tried again. Jobs are asynchronous: submitted by one thread,
+ * answered on an internal thread's queue, fetched by the submitter. Nothing here ever
+ * blocks the submitter.
+ */
+#ifndef KYMO_WORKER_WORKER_H
+#define KYMO_WORKER_WORKER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "elf/inspect.h" /* struct elf_facts: build-id, interpreter facts */
+#include "model/frame.h"
+
+struct worker;
+
+/* How to reach a file: through a process that maps it, else by its path in our own mount namespace.
+ * What was opened must have this device and inode (checked by fstat; where the kernel's s_dev and
+ * stat's differ, as on btrfs and overlayfs, the inode and the path decide). */
+struct worker_file {
+	uint64_t inode;
+	uint32_t dev;
+	uint32_t pid;	     /* 0 = no process known */
+	uint64_t start, end; /* of a mapping in it: /proc/PID/map_files/START-END */
+	const char *path;    /* copied */
+};
+
+enum worker_job_kind {
+	WORKER_INSPECT = 1, /* build-id and interpreter facts */
+	WORKER_NAME = 2,    /* names for file offsets */
+};
+
+struct worker_name {
+	uint64_t offset;
+	const char *name; /* owned by the reply; "" = no symbol covers it */
+	const char *file; /* source file, "" = unknown */
+	uint32_t line;	  /* 0 = unknown */
+};
+
+struct worker_reply {
+	enum worker_job_kind kind;
+	uint64_t cookie;
+	int error; /* 0; -ENOENT file gone, -ESTALE another file by now, -EBADMSG not parsable, -ETIMEDOUT, -EPIPE killed the worker */
+	struct elf_facts facts;	   /* INSPECT */
+	struct worker_name *names; /* NAME: one per offset asked, same order */
+	size_t names_n;
+};
+
+/* Starts the thread and its two processes. 0 or -errno. */
+int worker_new(struct worker **ret);
+void worker_free(struct worker *w); /* ends the processes; NULL is allowed */
+/* 0, -ENOSPC when the queue is full (try again later), -ENOMEM. The offsets are copied. */
+int worker_submit(struct worker *w, enum worker_job_kind kind, const struct worker_file *file,
+		  const uint64_t *offsets, size_t offsets_n, uint64_t cookie);
+/* The next finished job, or NULL. Caller frees with worker_reply_free. */
+struct worker_reply *worker_fetch(struct worker *w);
+void worker_reply_free(struct worker_reply *r);
+size_t worker_pending(struct worker *w); /* submitted, not yet fetched */
+int worker_fd(struct worker *w);	 /* an eventfd, readable when a reply waits */
+
+/*
+ * What `kymo` runs as when it is started as one of the two helper processes (cmd/main
+ * dispatches the hidden subcommands): speak on descriptor 3 until it closes. Return exit codes.
+ */
+int worker_parser_main(void);
+int worker_opener_main(void);
+
+#endif
