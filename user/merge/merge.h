@@ -44,8 +44,9 @@ void merge_process_ended(struct merge *m, uint32_t pid);
 /* Ends the tick. Takes the health's contents (left empty). The caller owns *ret (tick_free). */
 int merge_tick_close(struct merge *m, uint64_t end_ns, uint64_t wall_ns, struct health *health, struct tick **ret);
 
-/* A native frame to be named: (binary, offset) that had no function when it came. Told once each, in batches:
- * fills at most max, returns how many. */
+/* A native frame to be named: (binary, offset) that had no function when it came. Only frames of ticks that have
+ * been closed (a name must not reach the store before its frame), told once each, in batches: fills at most max,
+ * returns how many. */
 struct merge_unnamed {
 	uint32_t frame, binary;
 	uint64_t offset;

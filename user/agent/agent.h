@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A recording: wires the kernel side, processes, interpreters, names, health, merge and
+ * store into one pipeline and runs it until it is told to stop. The only part that knows
+ * all the others.
+ */
+#ifndef KYMO_AGENT_AGENT_H
+#define KYMO_AGENT_AGENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct agent_options {
+	uint32_t hz;
+	uint64_t duration_ns; /* 0 = until a signal, or the command's end */
+	uint64_t tick_ns;
+	const char *output;
+	bool all;		/* the whole host */
+	const uint32_t *pids;	/* else these, and their children */
+	size_t pids_n;
+	char *const *command;	/* else this; NULL-terminated */
+	bool user_set;		/* called through sudo: the command runs as, and the profile belongs to, this user */
+	uid_t uid;
+	gid_t gid;
+	bool quiet; /* no progress, no closing line */
+};
+
+/*
+ * Runs to its end. 0 with *ret_exit_code (0, or the command's); or -errno, already
+ * reported in one line. Blocks SIGINT, SIGTERM, SIGHUP and SIGCHLD for the whole process.
+ */
+int agent_record(const struct agent_options *options, int *ret_exit_code);
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The command that a recording is of: started as the calling user, held before its exec
+ * until the recorder is ready, on the terminal that we have.
+ */
+#ifndef KYMO_AGENT_COMMAND_H
+#define KYMO_AGENT_COMMAND_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct command {
+	pid_t pid;	/* 0 = none */
+	int release_fd; /* a byte lets it exec */
+	int error_fd;	/* an errno comes back when exec failed */
+	bool reaped;
+	int status; /* as wait(2) encodes it, when reaped */
+};
+
+#define COMMAND_NONE ((struct command){ .release_fd = -1, .error_fd = -1 })
+
+/*
+ * Forks. With user_set the child has that user's ids, groups and HOME. -ENOENT, -EACCES:
+ * no such command, not executable (for that user); nothing is left running.
+ */
+int command_start(char *const *argv, bool user_set, uid_t uid, gid_t gid, struct command *ret);
+/* Lets it exec. -errno of the exec when that failed. */
+int command_release(struct command *c);
+/* Reaps without waiting; true once it has ended. */
+bool command_ended(struct command *c);
+int command_exit_code(const struct command *c); /* 128 + signal where a signal ended it */
+/* Ends what was never released; leaves a running command running. */
+void command_close(struct command *c);
+
+#endif

@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/files.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/hmap.h"
+#include "python/python.h"
+
+#define FILES_MAX	65536
+#define NAME_BATCH	512 /* offsets in one job */
+#define TAKE_BATCH	4096
+
+enum file_state { FILE_NEW, FILE_ASKED, FILE_KNOWN };
+
+struct file {
+	uint64_t inode;
+	uint32_t dev;
+	enum file_state state;
+	uint32_t binary; /* merge's id; 0 until a sample hits it */
+	uint32_t pid;	 /* the last process seen mapping it */
+	uint64_t start, end;
+	char *path;
+	struct build_id build_id;
+	/* frames that wait to be named */
+	struct merge_unnamed *unnamed;
+	size_t unnamed_n, unnamed_cap;
+	bool queued; /* stands in the list of files with unnamed frames */
+};
+
+/* A naming job that is out: whose frames the answer's names belong to. */
+struct name_job {
+	uint64_t cookie;
+	uint32_t binary;
+	uint32_t *frames;
+	size_t frames_n;
+	bool used;
+};
+
+struct files {
+	struct kern *kern;
+	struct merge *merge;
+	struct worker *worker;
+	struct hmap by_key;    /* struct kymo_file_key -> uint32_t index into files */
+	struct hmap by_binary; /* binary id -> index */
+	struct file *files;
+	size_t files_n, files_cap;
+	size_t inspect_next; /* files before it have been asked for */
+	size_t inspect_out;  /* asked, not answered */
+	struct name_job *jobs;
+	size_t jobs_n, jobs_cap, jobs_out;
+	uint64_t next_cookie;
+	uint32_t *to_name; /* indexes of files with unnamed frames */
+	size_t to_name_n, to_name_cap;
+	/* files whose build-id came after their binary; the first `closed` are of closed ticks */
+	uint32_t *late;
+	size_t late_n, late_cap, late_closed;
+	struct files_stats stats;
+};
+
+int files_new(struct kern *kern, struct merge *merge, struct worker *worker, struct files **ret)
+{
+	struct files *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return -ENOMEM;
+	f->kern = kern;
+	f->merge = merge;
+	f->worker = worker;
+	hmap_init(&f->by_key, sizeof(struct kymo_file_key), sizeof(uint32_t), FILES_MAX);
+	hmap_init(&f->by_binary, sizeof(uint32_t), sizeof(uint32_t), FILES_MAX);
+	*ret = f;
+	return 0;
+}
+
+void files_free(struct files *f)
+{
+	if (!f)
+		return;
+	for (size_t i = 0; i < f->files_n; i++) {
+		free(f->files[i].path);
+		free(f->files[i].unnamed);
+	}
+	for (size_t i = 0; i < f->jobs_n; i++)
+		free(f->jobs[i].frames);
+	free(f->files);
+	free(f->jobs);
+	free(f->to_name);
+	free(f->late);
+	hmap_release(&f->by_key);
+	hmap_release(&f->by_binary);
+	free(f);
+}
+
+static struct file *file_add(struct files *f, const struct proc_mapping *m, uint32_t *index)
+{
+	struct file *file;
+	char *path;
+
+	if (array_reserve(&f->files, &f->files_cap, f->files_n + 1) < 0)
+		return NULL;
+	path = strdup(m->path);
+	if (!path)
+		return NULL;
+	*index = (uint32_t)f->files_n;
+	file = &f->files[f->files_n++];
+	*file = (struct file){ .inode = m->inode, .dev = m->dev, .path = path };
+	return file;
+}
+
+/* Found or added; with the mapping as the newest way to reach it. NULL at the bound. */
+static struct file *file_get(struct files *f, uint32_t pid, const struct proc_mapping *m)
+{
+	struct kymo_file_key key = { .inode = m->inode, .dev = m->dev };
+	struct file *file;
+	uint32_t *index;
+	bool new;
+
+	index = hmap_put(&f->by_key, &key, &new);
+	if (!index) {
+		f->stats.dropped++;
+		return NULL;
+	}
+	if (new) {
+		file = file_add(f, m, index);
+		if (!file) {
+			hmap_remove(&f->by_key, &key);
+			return NULL;
+		}
+	} else {
+		file = &f->files[*index];
+	}
+	file->pid = pid;
+	file->start = m->start;
+	file->end = m->end;
+	return file;
+}
+
+void files_seen(struct files *f, uint32_t pid, const struct proc_mapping *mapping)
+{
+	if (mapping->is_file)
+		file_get(f, pid, mapping);
+}
+
+uint32_t files_binary(struct files *f, uint32_t pid, const struct proc_mapping *mapping)
+{
+	struct file *file = file_get(f, pid, mapping);
+	struct binary b;
+	uint32_t *index;
+
+	if (!file)
+		return 0;
+	if (file->binary)
+		return file->binary;
+	b = (struct binary){ .kind = BINARY_FILE,
+			     .path = file->path,
+			     .inode = file->inode,
+			     .dev = file->dev,
+			     .build_id = file->build_id };
+	file->binary = merge_binary(f->merge, &b);
+	if (!file->binary)
+		return 0;
+	index = hmap_put(&f->by_binary, &file->binary, NULL);
+	if (index)
+		*index = (uint32_t)(file - f->files);
+	return file->binary;
+}
+
+static struct worker_file reach(const struct file *file)
+{
+	return (struct worker_file){ .inode = file->inode,
+				     .dev = file->dev,
+				     .pid = file->pid,
+				     .start = file->start,
+				     .end = file->end,
+				     .path = file->path };
+}
+
+static void submit_inspects(struct files *f)
+{
+	while (f->inspect_next < f->files_n) {
+		struct file *file = &f->files[f->inspect_next];
+		struct worker_file wf = reach(file);
+
+		if (worker_submit(f->worker, WORKER_INSPECT, &wf, NULL, 0, f->inspect_next) < 0)
+			return; /* full: the next pump goes on */
+		file->state = FILE_ASKED;
+		f->inspect_next++;
+		f->inspect_out++;
+	}
+}
+
+static int queue_unnamed(struct files *f, const struct merge_unnamed *u)
+{
+	uint32_t *index = hmap_get(&f->by_binary, &u->binary);
+	struct file *file;
+
+	if (!index)
+		return 0; /* not a file: vDSO, JIT */
+	file = &f->files[*index];
+	if (array_reserve(&file->unnamed, &file->unnamed_cap, file->unnamed_n + 1) < 0)
+		return -ENOMEM;
+	file->unnamed[file->unnamed_n++] = *u;
+	if (file->queued)
+		return 0;
+	if (array_reserve(&f->to_name, &f->to_name_cap, f->to_name_n + 1) < 0)
+		return -ENOMEM;
+	f->to_name[f->to_name_n++] = *index;
+	file->queued = true;
+	return 0;
+}
+
+static int take_unnamed(struct files *f)
+{
+	_cleanup_free_ struct merge_unnamed *batch = malloc(TAKE_BATCH * sizeof(*batch));
+	size_t n;
+
+	if (!batch)
+		return -ENOMEM;
+	while ((n = merge_take_unnamed(f->merge, batch, TAKE_BATCH)) > 0) {
+		for (size_t i = 0; i < n; i++)
+			if (queue_unnamed(f, &batch[i]) < 0)
+				f->stats.failed_names++;
+	}
+	return 0;
+}
+
+static struct name_job *job_new(struct files *f)
+{
+	struct name_job *job;
+
+	for (size_t i = 0; i < f->jobs_n; i++)
+		if (!f->jobs[i].used)
+			return &f->jobs[i];
+	if (array_reserve(&f->jobs, &f->jobs_cap, f->jobs_n + 1) < 0)
+		return NULL;
+	job = &f->jobs[f->jobs_n++];
+	*job = (struct name_job){ 0 };
+	return job;
+}
+
+/* One batch of the file's unnamed frames. 1 when it went out, 0 when the worker is full, -ENOMEM. */
+static int submit_batch(struct files *f, struct file *file)
+{
+	size_t n = file->unnamed_n < NAME_BATCH ? file->unnamed_n : NAME_BATCH;
+	const struct merge_unnamed *u = &file->unnamed[file->unnamed_n - n];
+	_cleanup_free_ uint32_t *frames = calloc(n, sizeof(*frames));
+	struct worker_file wf = reach(file);
+	struct name_job *job = job_new(f);
+	uint64_t offsets[NAME_BATCH];
+
+	if (!frames || !job)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		frames[i] = u[i].frame;
+		offsets[i] = u[i].offset;
+	}
+	if (worker_submit(f->worker, WORKER_NAME, &wf, offsets, n, f->next_cookie) < 0)
+		return 0;
+	*job = (struct name_job){ .cookie = f->next_cookie++,
+				  .binary = file->binary,
+				  .frames = TAKE_PTR(frames),
+				  .frames_n = n,
+				  .used = true };
+	file->unnamed_n -= n;
+	f->jobs_out++;
+	return 1;
+}
+
+static void submit_names(struct files *f)
+{
+	while (f->to_name_n > 0) {
+		struct file *file = &f->files[f->to_name[f->to_name_n - 1]];
+
+		while (file->unnamed_n > 0)
+			if (submit_batch(f, file) <= 0)
+				return;
+		free(TAKE_PTR(file->unnamed));
+		file->unnamed_cap = 0;
+		file->queued = false;
+		f->to_name_n--;
+	}
+}
+
+static struct late_names *names_get(struct late_names **names)
+{
+	if (!*names)
+		*names = calloc(1, sizeof(**names));
+	return *names;
+}
+
+static void tell_python(struct files *f, const struct file *file, const struct elf_facts *facts)
+{
+	struct kymo_file_key key = { .inode = file->inode, .dev = file->dev };
+	struct kymo_python_binary binary;
+	int r = python_binary(facts, &binary);
+
+	if (r == -ENOTSUP)
+		f->stats.unknown_python = facts->python_hexversion;
+	else if (r == 0)
+		(void)kern_set_python_binary(f->kern, &key, &binary);
+}
+
+static int take_inspect(struct files *f, const struct worker_reply *reply)
+{
+	struct file *file;
+
+	f->inspect_out--;
+	if (reply->cookie >= f->files_n)
+		return -EBADMSG;
+	file = &f->files[reply->cookie];
+	file->state = FILE_KNOWN;
+	if (reply->error < 0) {
+		/* Not an ELF file is an answer, not a failure: data files are mapped executable too. */
+		f->stats.failed_inspect += reply->error != -EBADMSG;
+		return 0;
+	}
+	file->build_id = reply->facts.build_id;
+	tell_python(f, file, &reply->facts);
+	if (!file->binary || !file->build_id.size)
+		return 0;
+	if (array_reserve(&f->late, &f->late_cap, f->late_n + 1) < 0)
+		return -ENOMEM;
+	f->late[f->late_n++] = (uint32_t)reply->cookie;
+	return 0;
+}
+
+void files_tick_closed(struct files *f)
+{
+	f->late_closed = f->late_n;
+}
+
+static int add_build_ids(struct files *f, struct late_names **names)
+{
+	struct late_names *l;
+
+	if (!f->late_closed)
+		return 0;
+	l = names_get(names);
+	if (!l)
+		return -ENOMEM;
+	l->binaries = calloc(f->late_closed, sizeof(*l->binaries));
+	if (!l->binaries)
+		return -ENOMEM;
+	for (size_t i = 0; i < f->late_closed; i++) {
+		const struct file *file = &f->files[f->late[i]];
+
+		l->binaries[l->binaries_n++] = (struct binary){ .id = file->binary,
+								.kind = BINARY_FILE,
+								.build_id = file->build_id };
+	}
+	memmove(f->late, f->late + f->late_closed, (f->late_n - f->late_closed) * sizeof(*f->late));
+	f->late_n -= f->late_closed;
+	f->late_closed = 0;
+	return 0;
+}
+
+static struct name_job *job_find(struct files *f, uint64_t cookie)
+{
+	for (size_t i = 0; i < f->jobs_n; i++)
+		if (f->jobs[i].used && f->jobs[i].cookie == cookie)
+			return &f->jobs[i];
+	return NULL;
+}
+
+static int add_names(struct files *f, const struct name_job *job, const struct worker_reply *reply,
+		     struct late_names *l)
+{
+	struct frame_name *n =
+		reallocarray(l->names, l->names_n + reply->names_n, sizeof(*n));
+
+	if (!n)
+		return -ENOMEM;
+	l->names = n;
+	for (size_t i = 0; i < reply->names_n && i < job->frames_n; i++) {
+		const struct worker_name *name = &reply->names[i];
+		struct function fn = { .kind = FRAME_NATIVE,
+				       .binary = job->binary,
+				       .name = (char *)name->name,
+				       .file = (char *)name->file };
+
+		if (!name->name[0])
+			continue;
+		l->names[l->names_n] = (struct frame_name){ .frame = job->frames[i],
+							    .function = merge_function(f->merge, &fn),
+							    .line = name->line };
+		l->names_n += l->names[l->names_n].function != 0;
+	}
+	return 0;
+}
+
+static int take_names(struct files *f, const struct worker_reply *reply, struct late_names **names)
+{
+	struct name_job *job = job_find(f, reply->cookie);
+	struct late_names *l;
+	int r = 0;
+
+	if (!job)
+		return -EBADMSG;
+	f->jobs_out--;
+	if (reply->error < 0) {
+		f->stats.failed_names++;
+	} else {
+		l = names_get(names);
+		r = l ? add_names(f, job, reply, l) : -ENOMEM;
+	}
+	free(job->frames);
+	*job = (struct name_job){ 0 };
+	return r;
+}
+
+int files_pump(struct files *f, struct late_names **ret_names)
+{
+	struct late_names *names = NULL;
+	struct worker_reply *reply;
+	int r = 0;
+
+	while ((reply = worker_fetch(f->worker))) {
+		int q = reply->kind == WORKER_INSPECT ? take_inspect(f, reply)
+						      : take_names(f, reply, &names);
+
+		worker_reply_free(reply);
+		if (q < 0)
+			r = q;
+	}
+	if (add_build_ids(f, &names) < 0)
+		r = -ENOMEM;
+	submit_inspects(f);
+	if (take_unnamed(f) < 0)
+		r = -ENOMEM;
+	submit_names(f);
+	/* Functions given since the last tick are the next tick's, unless names go out before it. */
+	if (names && merge_take_functions(f->merge, names) < 0)
+		r = -ENOMEM;
+	*ret_names = names;
+	return r;
+}
+
+size_t files_pending(struct files *f)
+{
+	return f->jobs_out + f->inspect_out + f->to_name_n + (f->files_n - f->inspect_next);
+}
+
+size_t files_uninspected(const struct files *f)
+{
+	return f->inspect_out + (f->files_n - f->inspect_next);
+}
+
+void files_stats(const struct files *f, struct files_stats *ret)
+{
+	*ret = f->stats;
+}

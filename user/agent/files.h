@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The files that processes map, and what the worker finds out about them: build-ids,
+ * interpreters, names of frames. Jobs go out and answers come in without waiting.
+ */
+#ifndef KYMO_AGENT_FILES_H
+#define KYMO_AGENT_FILES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kern/kern.h"
+#include "merge/merge.h"
+#include "proc/proc.h"
+#include "worker/worker.h"
+
+struct files;
+
+/* Borrows all three. */
+int files_new(struct kern *kern, struct merge *merge, struct worker *worker, struct files **ret);
+void files_free(struct files *f);
+
+/* A file that a process maps; inspected once. Also a fresher way to reach a known one. */
+void files_seen(struct files *f, uint32_t pid, const struct proc_mapping *mapping);
+/* The binary of a file mapping, for merge; 0 = no memory or at a bound. */
+uint32_t files_binary(struct files *f, uint32_t pid, const struct proc_mapping *mapping);
+
+/*
+ * Hands waiting files and unnamed frames to the worker, takes its answers: interpreters go
+ * to the kernel side, names into *ret_names (NULL when there are none; caller owns).
+ */
+int files_pump(struct files *f, struct late_names **ret_names);
+/* A tick was closed and handed on: binaries that it told of may get their build-ids. */
+void files_tick_closed(struct files *f);
+/* Jobs and frames that still wait for an answer. */
+size_t files_pending(struct files *f);
+/* Files waiting to be inspected: until 0, interpreters may be unknown. */
+size_t files_uninspected(const struct files *f);
+
+struct files_stats {
+	uint64_t failed_inspect, failed_names; /* jobs that came back with an error, cumulative */
+	uint64_t dropped;		       /* files beyond the bound */
+	uint32_t unknown_python;	       /* hexversion of an interpreter without a layout; 0 = none */
+};
+void files_stats(const struct files *f, struct files_stats *ret);
+
+#endif

@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/pipeline.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "agent/files.h"
+#include "agent/quality.h"
+#include "agent/resolve.h"
+#include "agent/writer.h"
+#include "base/clock.h"
+#include "base/hmap.h"
+#include "health/health.h"
+#include "kern/kern.h"
+#include "merge/merge.h"
+#include "proc/proc.h"
+#include "python/python.h"
+#include "symbol/symbol.h"
+#include "worker/worker.h"
+
+/* How often the rings are drained: their records need no wake-ups, which would cost more than a walk. */
+#define DRAIN_NS (100 * NS_PER_MSEC)
+/* A record is delivered this long after its time: by then those before it have arrived from every CPU. */
+#define LAG_NS (20 * NS_PER_MSEC)
+/* How long the start may wait for the files of processes that already run. */
+#define INSPECT_NS (1500 * NS_PER_MSEC)
+/* An exited process is forgotten when its last samples must have come. */
+#define FORGET_NS (2 * NS_PER_SEC)
+
+#define CODES_MAX 65536
+
+struct pipeline {
+	struct pipeline_options options;
+	struct kern *kern;
+	struct proc_table *procs;
+	struct worker *worker;
+	struct files *files;
+	struct python_codes *codes;
+	struct kallsyms *kallsyms; /* NULL: hidden */
+	struct resolve *resolve;
+	struct merge *merge;
+	struct health_reader *health;
+	struct writer *writer;
+	struct hmap starts; /* pid -> start_ns of processes with Python codes */
+
+	uint64_t due_ns; /* the open tick's end */
+	bool closing;	 /* health has been read; samples up to end_ns are still on their way */
+	uint64_t end_ns, wall_ns;
+	struct health closing_health;
+	uint64_t health_span_ns;
+
+	struct quality_state quality;
+	struct pipeline_stats stats;
+	int error; /* of a handler, for pipeline_step */
+};
+
+static void on_file(void *data, uint32_t pid, const struct proc_mapping *mapping)
+{
+	struct pipeline *p = data;
+
+	files_seen(p->files, pid, mapping);
+}
+
+static uint32_t sample_process(struct pipeline *p, const struct kymo_who *who, const struct proc_process *proc)
+{
+	struct process info = { .pid = who->pid,
+				.start_ns = who->process_start_ns,
+				.cgroup_id = who->cgroup_id,
+				.exe = (char *)"",
+				.cmdline = (char *)"" };
+
+	if (!proc) {
+		memcpy(info.comm, who->comm, sizeof(info.comm));
+		return merge_process(p->merge, &info);
+	}
+	info = proc->info;
+	info.start_ns = who->process_start_ns;
+	info.cgroup_id = who->cgroup_id;
+	return merge_process(p->merge, &info);
+}
+
+static void on_sample(void *data, const struct raw_sample *sample)
+{
+	struct pipeline *p = data;
+	const struct kymo_who *who = &sample->head->who;
+	const struct proc_process *proc = proc_find(p->procs, who);
+	uint32_t process = sample_process(p, who, proc);
+	uint32_t thread = process ? merge_thread(p->merge, process, who) : 0;
+	const struct sample_frame *frames;
+	size_t n;
+	int r;
+
+	if (!thread) {
+		p->error = -ENOMEM;
+		return;
+	}
+	n = resolve_sample(p->resolve, sample, proc, process, &frames);
+	r = merge_sample(p->merge, sample->head, thread, frames, n);
+	if (r < 0)
+		p->error = r;
+	else
+		p->stats.samples++;
+}
+
+static void on_code(void *data, const struct kern_code *code)
+{
+	struct pipeline *p = data;
+	uint64_t *start = hmap_put(&p->starts, &code->head->pid, NULL);
+
+	if (start)
+		*start = code->head->process_start_ns;
+	if (python_codes_add(p->codes, code->head, code->file, code->name, code->table) == -ENOMEM)
+		p->error = -ENOMEM;
+}
+
+static void on_exit_event(struct pipeline *p, const struct process_event *e)
+{
+	const uint64_t *start;
+
+	merge_thread_ended(p->merge, e->tid);
+	if (e->pid != e->tid)
+		return;
+	merge_process_ended(p->merge, e->pid);
+	start = hmap_get(&p->starts, &e->pid);
+	if (start) {
+		python_codes_process_ended(p->codes, e->pid, *start);
+		hmap_remove(&p->starts, &e->pid);
+	}
+}
+
+static void on_process(void *data, const struct process_event *e)
+{
+	struct pipeline *p = data;
+	int r = proc_apply(p->procs, e);
+
+	if (r == -ENOMEM)
+		p->error = r;
+	if (e->kind == PROCESS_EXIT)
+		on_exit_event(p, e);
+}
+
+static int drain(struct pipeline *p, uint64_t until_ns)
+{
+	const struct kern_handler handler = {
+		.sample = on_sample, .code = on_code, .process = on_process, .data = p
+	};
+	int r = kern_poll(p->kern, until_ns, &handler);
+
+	if (r == 0)
+		r = p->error;
+	p->error = 0;
+	return r;
+}
+
+static int open_parts(struct pipeline *p)
+{
+	struct resolve_parts parts;
+	int r;
+
+	r = merge_new(NULL, &p->merge);
+	if (r == 0)
+		r = worker_new(&p->worker);
+	if (r == 0)
+		r = files_new(p->kern, p->merge, p->worker, &p->files);
+	if (r == 0)
+		r = proc_table_new("/proc", on_file, p, &p->procs);
+	if (r == 0)
+		r = python_codes_new(CODES_MAX, &p->codes);
+	if (r == 0)
+		r = health_reader_new("/proc", &p->health);
+	if (r < 0)
+		return r;
+
+	p->stats.kernel_names = kallsyms_new("/proc/kallsyms", &p->kallsyms) == 0;
+	parts = (struct resolve_parts){ .merge = p->merge,
+					.files = p->files,
+					.codes = p->codes,
+					.kallsyms = p->kallsyms };
+	return resolve_new(&parts, &p->resolve);
+}
+
+static int tell_layouts(struct pipeline *p)
+{
+	const struct kymo_python_layout *layouts;
+	size_t n = python_layouts(&layouts);
+
+	for (size_t i = 0; i < n; i++) {
+		int r = kern_set_python_layout(p->kern, (uint32_t)i, &layouts[i]);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int pipeline_open(const struct pipeline_options *options, struct pipeline **ret, char **ret_message)
+{
+	const struct kern_options kern = { .cpu_period_ns = options->cpu_period_ns,
+					   .filter = options->filter };
+	struct pipeline *p = calloc(1, sizeof(*p));
+	int r;
+
+	*ret_message = NULL;
+	if (!p)
+		return -ENOMEM;
+	p->options = *options;
+	hmap_init(&p->starts, sizeof(uint32_t), sizeof(uint64_t), CODES_MAX);
+	r = kern_open(&kern, &p->kern, ret_message);
+	if (r == 0)
+		r = open_parts(p);
+	if (r == 0)
+		r = tell_layouts(p);
+	/* The sideband runs since kern_open: what starts during the reading is told there. */
+	if (r == 0)
+		r = proc_scan(p->procs, 0);
+	if (r < 0) {
+		if (!*ret_message && asprintf(ret_message, "cannot start recording: %s", strerror(-r)) < 0)
+			*ret_message = NULL;
+		pipeline_free(p);
+		return r;
+	}
+	*ret = p;
+	return 0;
+}
+
+void pipeline_free(struct pipeline *p)
+{
+	if (!p)
+		return;
+	writer_free(p->writer);
+	resolve_free(p->resolve);
+	kallsyms_free(p->kallsyms);
+	health_reader_free(p->health);
+	python_codes_free(p->codes);
+	proc_table_free(p->procs);
+	files_free(p->files);
+	worker_free(p->worker);
+	merge_free(p->merge);
+	kern_close(p->kern);
+	health_release(&p->closing_health);
+	hmap_release(&p->starts);
+	free(p);
+}
+
+int pipeline_set_store(struct pipeline *p, struct store *store)
+{
+	return writer_new(store, &p->writer);
+}
+
+int pipeline_follow(struct pipeline *p, uint32_t pid)
+{
+	return kern_follow(p->kern, pid);
+}
+
+static int pump_names(struct pipeline *p)
+{
+	struct late_names *names;
+	int r = files_pump(p->files, &names);
+
+	if (names && p->writer)
+		r = writer_names(p->writer, names);
+	else
+		late_names_free(names);
+	return r;
+}
+
+static void wait_inspected(struct pipeline *p)
+{
+	uint64_t give_up = clock_mono_ns() + INSPECT_NS;
+	const struct timespec pause = { .tv_nsec = 2 * NS_PER_MSEC };
+
+	while (pump_names(p) == 0 && files_uninspected(p->files) > 0 && clock_mono_ns() < give_up)
+		nanosleep(&pause, NULL);
+}
+
+int pipeline_start(struct pipeline *p)
+{
+	struct health discard = { 0 };
+	uint64_t now;
+	int r;
+
+	wait_inspected(p);
+	r = drain(p, clock_mono_ns());
+	if (r < 0)
+		return r;
+	now = clock_mono_ns();
+	r = health_read(p->health, &discard);
+	/* Labelled metrics are told once: those of this reading belong to the first tick. */
+	p->closing_health.metrics = discard.metrics;
+	p->closing_health.metrics_n = discard.metrics_n;
+	discard.metrics = NULL;
+	discard.metrics_n = 0;
+	health_release(&discard);
+	if (r < 0)
+		return r;
+	merge_tick_begin(p->merge, now);
+	p->due_ns = now + p->options.tick_ns;
+	return kern_start(p->kern);
+}
+
+/* Reads the health: this instant is the tick's end, and the next one's start. */
+static int tick_end(struct pipeline *p)
+{
+	struct health_metric *first = p->closing_health.metrics;
+	size_t first_n = p->closing_health.metrics_n;
+	int r;
+
+	p->closing_health = (struct health){ 0 };
+	p->end_ns = clock_mono_ns();
+	p->wall_ns = clock_wall_ns();
+	r = health_read(p->health, &p->closing_health);
+	p->health_span_ns = clock_mono_ns() - p->end_ns;
+	if (r < 0)
+		return r;
+	if (first_n > 0) {
+		struct health *h = &p->closing_health;
+		struct health_metric *all =
+			reallocarray(first, first_n + h->metrics_n, sizeof(*all));
+
+		if (!all)
+			return -ENOMEM;
+		if (h->metrics_n)
+			memcpy(all + first_n, h->metrics, h->metrics_n * sizeof(*all));
+		free(h->metrics);
+		h->metrics = all;
+		h->metrics_n += first_n;
+	}
+	p->closing = true;
+	return 0;
+}
+
+static void note_busy(struct pipeline *p, const struct health *h)
+{
+	int64_t idle = h->value[HEALTH_cpu_idle_ns] + h->value[HEALTH_cpu_iowait_ns];
+	int64_t all = idle + h->value[HEALTH_cpu_user_ns] + h->value[HEALTH_cpu_nice_ns] +
+		      h->value[HEALTH_cpu_system_ns] + h->value[HEALTH_cpu_irq_ns] +
+		      h->value[HEALTH_cpu_softirq_ns] + h->value[HEALTH_cpu_steal_ns];
+
+	p->stats.cpu_busy = all > 0 ? (double)(all - idle) / (double)all : 0;
+}
+
+static int tick_close(struct pipeline *p)
+{
+	const struct quality_sources from = { .kern = p->kern,
+					      .files = p->files,
+					      .resolve = p->resolve,
+					      .procs = p->procs,
+					      .writer = p->writer };
+	struct tick *tick;
+	int r;
+
+	r = drain(p, p->end_ns);
+	if (r == 0)
+		r = quality_tick(&p->quality, &from, p->merge);
+	if (r == 0)
+		r = merge_quality(p->merge, "health.span_ns", (int64_t)p->health_span_ns);
+	if (r < 0)
+		return r;
+	note_busy(p, &p->closing_health);
+	r = merge_tick_close(p->merge, p->end_ns, p->wall_ns, &p->closing_health, &tick);
+	if (r < 0)
+		return r;
+	p->closing = false;
+	p->stats.ticks++;
+	merge_tick_begin(p->merge, p->end_ns);
+	r = writer_tick(p->writer, tick);
+	files_tick_closed(p->files);
+	if (p->end_ns > FORGET_NS)
+		proc_forget_exited(p->procs, p->end_ns - FORGET_NS);
+	return r;
+}
+
+/* The next end on the grid that lies ahead: a host that held us up gets one long tick, not many empty ones. */
+static void tick_next_due(struct pipeline *p)
+{
+	p->due_ns += p->options.tick_ns;
+	if (p->due_ns <= p->end_ns)
+		p->due_ns += (p->end_ns - p->due_ns) / p->options.tick_ns * p->options.tick_ns +
+			     p->options.tick_ns;
+}
+
+int pipeline_step(struct pipeline *p)
+{
+	uint64_t now = clock_mono_ns();
+	int r;
+
+	r = writer_error(p->writer);
+	if (r == 0 && !p->closing && now >= p->due_ns) {
+		r = tick_end(p);
+		tick_next_due(p);
+	}
+	if (r < 0)
+		return r;
+	if (!p->closing)
+		r = drain(p, now - LAG_NS);
+	else if (now >= p->end_ns + LAG_NS)
+		r = tick_close(p);
+	if (r < 0)
+		return r;
+	return pump_names(p);
+}
+
+uint64_t pipeline_next_ns(const struct pipeline *p)
+{
+	uint64_t next = clock_mono_ns() + DRAIN_NS;
+
+	if (p->closing)
+		return p->end_ns + LAG_NS;
+	return next < p->due_ns ? next : p->due_ns;
+}
+
+int pipeline_stop(struct pipeline *p)
+{
+	const struct timespec lag = { .tv_nsec = LAG_NS };
+	int r = kern_stop(p->kern);
+
+	if (r == 0 && p->closing)
+		r = tick_close(p);
+	if (r == 0)
+		r = tick_end(p);
+	if (r < 0)
+		return r;
+	nanosleep(&lag, NULL);
+	r = drain(p, UINT64_MAX);
+	if (r == 0)
+		r = tick_close(p);
+	return r;
+}
+
+size_t pipeline_name(struct pipeline *p)
+{
+	return pump_names(p) < 0 ? 0 : files_pending(p->files);
+}
+
+int pipeline_finish(struct pipeline *p)
+{
+	return writer_finish(p->writer);
+}
+
+void pipeline_stats(struct pipeline *p, struct pipeline_stats *ret)
+{
+	struct files_stats files;
+
+	files_stats(p->files, &files);
+	*ret = p->stats;
+	ret->lost = quality_lost(&p->quality);
+	ret->bytes = p->writer ? writer_bytes(p->writer) : 0;
+	ret->unknown_python = files.unknown_python;
+}

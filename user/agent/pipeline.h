@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The parts of a recording, wired: records in order of time -> processes, interpreters,
+ * frames -> ticks -> writer. Driven by pipeline_step; knows neither signals nor terminals.
+ */
+#ifndef KYMO_AGENT_PIPELINE_H
+#define KYMO_AGENT_PIPELINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "store/store.h"
+
+struct pipeline;
+
+struct pipeline_options {
+	uint64_t cpu_period_ns;
+	uint64_t tick_ns;
+	bool filter; /* only what pipeline_follow names, and its children */
+};
+
+/* Opens everything but the store; nothing is sampled yet. -errno with *ret_message, one line. */
+int pipeline_open(const struct pipeline_options *options, struct pipeline **ret, char **ret_message);
+void pipeline_free(struct pipeline *p); /* NULL is allowed */
+/* The store is borrowed until pipeline_finish. */
+int pipeline_set_store(struct pipeline *p, struct store *store);
+int pipeline_follow(struct pipeline *p, uint32_t pid);
+/* Waits (briefly) until the interpreters that run already are known; begins the first tick. */
+int pipeline_start(struct pipeline *p);
+/* One turn: drain, close the tick when it is due. 0, or -errno when the recording cannot go on. */
+int pipeline_step(struct pipeline *p);
+/* When the next turn is due, CLOCK_MONOTONIC. */
+uint64_t pipeline_next_ns(const struct pipeline *p);
+/* Stops sampling and closes the last tick. */
+int pipeline_stop(struct pipeline *p);
+/* Frames that still wait for their names; each call takes what has come. */
+size_t pipeline_name(struct pipeline *p);
+/* All is handed to the store when this returns. */
+int pipeline_finish(struct pipeline *p);
+
+struct pipeline_stats {
+	uint64_t ticks;
+	uint64_t samples;
+	uint64_t lost;	 /* samples that were taken and not kept, whatever the reason */
+	uint64_t bytes;	 /* of the profile on disk */
+	double cpu_busy; /* of all CPUs in the last tick, 0..1 */
+	uint32_t unknown_python; /* hexversion of an interpreter without a layout; 0 = none */
+	bool kernel_names;	 /* kallsyms could be read */
+};
+void pipeline_stats(struct pipeline *p, struct pipeline_stats *ret);
+
+#endif

@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/agent.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "agent/command.h"
+#include "agent/pipeline.h"
+#include "agent/progress.h"
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "base/version.h"
+#include "proc/proc.h"
+#include "store/store.h"
+
+/* How long the end may wait for names: big binaries take a second or two to read. */
+#define NAMING_NS (15 * NS_PER_SEC)
+
+
+struct recording {
+	const struct agent_options *options;
+	struct pipeline *pipeline;
+	struct store *store;
+	struct command command;
+	struct progress progress;
+	int signal_fd;
+	uint64_t start_ns;
+	bool stop;
+};
+
+static int block_signals(int *ret_fd)
+{
+	sigset_t set;
+	int fd;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGCHLD);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return -errno;
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+	*ret_fd = fd;
+	return 0;
+}
+
+/*
+ * Ctrl-C reaches the command too, which may have its own use for it: the recording then
+ * lasts as long as the command. A SIGTERM of ours is handed on.
+ */
+static void on_signal(struct recording *r, const struct signalfd_siginfo *info)
+{
+	bool command = r->command.pid > 0 && !r->command.reaped;
+
+	if (info->ssi_signo == SIGCHLD)
+		return; /* looked for at every turn */
+	if (command && info->ssi_signo == SIGINT)
+		return;
+	if (command)
+		kill(r->command.pid, (int)info->ssi_signo);
+	r->stop = true;
+}
+
+static void read_signals(struct recording *r)
+{
+	struct signalfd_siginfo info;
+
+	while (read(r->signal_fd, &info, sizeof(info)) == sizeof(info))
+		on_signal(r, &info);
+}
+
+static int set_meta_number(struct store *s, const char *key, uint64_t value)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%" PRIu64, value);
+	return store_set_meta(s, key, text);
+}
+
+static int describe_selection(const struct agent_options *o, struct buf *out)
+{
+	int r = 0;
+
+	if (o->all)
+		return buf_append_str(out, "all");
+	if (o->command) {
+		r = buf_append_str(out, "command");
+		for (char *const *arg = o->command; *arg && r == 0; arg++)
+			r = buf_printf(out, " %s", *arg);
+		return r;
+	}
+	r = buf_append_str(out, "pids");
+	for (size_t i = 0; i < o->pids_n && r == 0; i++)
+		r = buf_printf(out, "%c%" PRIu32, i ? ',' : ' ', o->pids[i]);
+	return r;
+}
+
+static int write_meta(struct store *s, const struct agent_options *o)
+{
+	struct buf selection = { 0 };
+	struct utsname host;
+	int r;
+
+	if (uname(&host) < 0)
+		return -errno;
+	r = store_set_meta(s, "kymo.version", KYMO_VERSION);
+	if (r == 0)
+		r = store_set_meta(s, "host", host.nodename);
+	if (r == 0)
+		r = store_set_meta(s, "kernel", host.release);
+	if (r == 0)
+		r = store_set_meta(s, "arch", host.machine);
+	if (r == 0)
+		r = set_meta_number(s, "cpus", (uint64_t)sysconf(_SC_NPROCESSORS_ONLN));
+	if (r == 0)
+		r = set_meta_number(s, "page_bytes", (uint64_t)sysconf(_SC_PAGESIZE));
+	if (r == 0)
+		r = set_meta_number(s, "tick_ns", o->tick_ns);
+	if (r == 0)
+		r = set_meta_number(s, "period_ns.cpu", NS_PER_SEC / o->hz);
+	if (r == 0)
+		r = set_meta_number(s, "start.wall_ns", clock_wall_ns());
+	if (r == 0)
+		r = set_meta_number(s, "start.mono_ns", clock_mono_ns());
+	if (r == 0)
+		r = store_set_meta(s, "sources", "cpu");
+	if (r == 0)
+		r = describe_selection(o, &selection);
+	if (r == 0)
+		r = store_set_meta(s, "selection", buf_str(&selection));
+	buf_release(&selection);
+	return r;
+}
+
+/* What is followed, children that they have already included: the kernel side adds later ones itself. */
+static int follow(struct recording *r, uint32_t pid)
+{
+	_cleanup_free_ uint32_t *children = NULL;
+	size_t n = 0;
+	int q = pipeline_follow(r->pipeline, pid);
+
+	if (q == 0)
+		q = proc_descendants("/proc", pid, &children, &n);
+	for (size_t i = 0; i < n && q == 0; i++)
+		q = pipeline_follow(r->pipeline, children[i]);
+	return q;
+}
+
+static int follow_all(struct recording *r)
+{
+	const struct agent_options *o = r->options;
+	int q = 0;
+
+	for (size_t i = 0; i < o->pids_n && q == 0; i++) {
+		q = kill((pid_t)o->pids[i], 0) < 0 ? -errno : follow(r, o->pids[i]);
+		if (q < 0)
+			log_error("process %" PRIu32 ": %s", o->pids[i],
+				  q == -ESRCH ? "no such process" : strerror(-q));
+	}
+	if (q == 0 && o->command)
+		q = follow(r, (uint32_t)r->command.pid);
+	return q;
+}
+
+static int start_command(struct recording *r)
+{
+	const struct agent_options *o = r->options;
+	int q = command_start(o->command, o->user_set, o->uid, o->gid, &r->command);
+
+	if (q == -ENOENT)
+		log_error("%s: command not found", o->command[0]);
+	else if (q < 0)
+		log_error("%s: cannot run it: %s", o->command[0], strerror(-q));
+	return q;
+}
+
+static int open_pipeline(struct recording *r)
+{
+	const struct pipeline_options options = { .cpu_period_ns = NS_PER_SEC / r->options->hz,
+						  .tick_ns = r->options->tick_ns,
+						  .filter = !r->options->all };
+	_cleanup_free_ char *message = NULL;
+	int q = pipeline_open(&options, &r->pipeline, &message);
+
+	if (q < 0)
+		log_error("%s", message ? message : strerror(-q));
+	return q;
+}
+
+static int open_store(struct recording *r)
+{
+	const struct agent_options *o = r->options;
+	_cleanup_free_ char *message = NULL;
+	int q = store_create(o->output, o->uid, o->gid, &r->store, &message);
+
+	if (q < 0) {
+		log_error("%s", message ? message : strerror(-q));
+		return q;
+	}
+	q = write_meta(r->store, o);
+	if (q == 0)
+		q = pipeline_set_store(r->pipeline, r->store);
+	if (q < 0)
+		log_error("%s: cannot write the profile: %s", o->output, strerror(-q));
+	return q;
+}
+
+static int begin(struct recording *r)
+{
+	struct pipeline_stats stats;
+	int q = pipeline_start(r->pipeline);
+
+	r->start_ns = clock_mono_ns();
+	if (q < 0) {
+		log_error("cannot start sampling: %s", strerror(-q));
+		return q;
+	}
+	pipeline_stats(r->pipeline, &stats);
+	if (!stats.kernel_names)
+		log_warning("kernel addresses are hidden (sysctl kernel.kptr_restrict): kernel frames stay without names");
+	if (!r->options->command)
+		return 0;
+	q = command_release(&r->command);
+	if (q < 0)
+		log_error("%s: cannot run it: %s", r->options->command[0], strerror(-q));
+	return q;
+}
+
+static bool finished(struct recording *r)
+{
+	uint64_t now = clock_mono_ns();
+
+	if (r->options->duration_ns && now - r->start_ns >= r->options->duration_ns)
+		r->stop = true;
+	if (command_ended(&r->command))
+		r->stop = true;
+	return r->stop;
+}
+
+static void wait_turn(struct recording *r)
+{
+	struct pollfd fd = { .fd = r->signal_fd, .events = POLLIN };
+	uint64_t now = clock_mono_ns(), next = pipeline_next_ns(r->pipeline);
+	uint64_t end = r->start_ns + r->options->duration_ns;
+	struct timespec timeout;
+
+	if (r->options->duration_ns && end < next)
+		next = end;
+	next = next > now ? next - now : 0;
+	timeout = (struct timespec){ .tv_sec = (time_t)(next / NS_PER_SEC),
+				     .tv_nsec = (long)(next % NS_PER_SEC) };
+	if (ppoll(&fd, 1, &timeout, NULL) > 0)
+		read_signals(r);
+}
+
+static int run(struct recording *r)
+{
+	struct pipeline_stats stats;
+	uint32_t told_python = 0;
+	int q = 0;
+
+	while (q == 0 && !finished(r)) {
+		q = pipeline_step(r->pipeline);
+		pipeline_stats(r->pipeline, &stats);
+		if (stats.unknown_python && stats.unknown_python != told_python) {
+			told_python = stats.unknown_python;
+			progress_clear(&r->progress);
+			log_warning("CPython %u.%u: layout not known, its frames stay native",
+				    told_python >> 24, (told_python >> 16) & 0xff);
+		}
+		progress_recording(&r->progress, &stats);
+		if (q == 0)
+			wait_turn(r);
+	}
+	return q;
+}
+
+static void finish_names(struct recording *r)
+{
+	const struct timespec pause = { .tv_nsec = 5 * NS_PER_MSEC };
+	uint64_t give_up = clock_mono_ns() + NAMING_NS;
+	size_t waiting;
+
+	while ((waiting = pipeline_name(r->pipeline)) > 0) {
+		if (clock_mono_ns() > give_up) {
+			progress_clear(&r->progress);
+			log_warning("gave up waiting for the names of some frames (%zu jobs)", waiting);
+			return;
+		}
+		progress_naming(&r->progress, waiting);
+		nanosleep(&pause, NULL);
+	}
+}
+
+static int end(struct recording *r, int q)
+{
+	int e;
+
+	if (q == 0)
+		q = pipeline_stop(r->pipeline);
+	if (q == 0)
+		finish_names(r);
+	e = pipeline_finish(r->pipeline);
+	q = q < 0 ? q : e;
+	progress_clear(&r->progress);
+	if (q == -ENOSPC)
+		log_error("%s: the disk is full; all ticks before that are kept", r->options->output);
+	else if (q == -ETIMEDOUT)
+		log_error("%s: the disk has not taken a tick for ten minutes", r->options->output);
+	else if (q < 0)
+		log_error("%s: recording ended early: %s", r->options->output, strerror(-q));
+	e = store_finish(r->store);
+	if (e < 0 && q == 0)
+		log_error("%s: cannot end the profile cleanly: %s", r->options->output, strerror(-e));
+	return q < 0 ? q : e;
+}
+
+static void summary(struct recording *r)
+{
+	struct pipeline_stats s;
+	char bytes[16], duration[16];
+
+	if (r->options->quiet)
+		return;
+	pipeline_stats(r->pipeline, &s);
+	log_info("%s: %s, %" PRIu64 " ticks, %" PRIu64 " samples, %" PRIu64
+		 " lost, %s. Next: kymo report %s",
+		 r->options->output, text_duration(clock_mono_ns() - r->start_ns, duration), s.ticks,
+		 s.samples, s.lost, text_bytes(store_bytes(r->store), bytes), r->options->output);
+}
+
+static int record(struct recording *r)
+{
+	int q = open_pipeline(r);
+
+	if (q == 0 && r->options->command)
+		q = start_command(r);
+	if (q == 0)
+		q = follow_all(r);
+	if (q == 0)
+		q = open_store(r);
+	if (q < 0)
+		return q;
+	progress_init(&r->progress, r->options->quiet, r->options->output);
+	q = begin(r);
+	if (q < 0) {
+		(void)pipeline_finish(r->pipeline);
+		(void)store_finish(r->store);
+		return q;
+	}
+	q = end(r, run(r));
+	if (q == 0)
+		summary(r);
+	return q;
+}
+
+int agent_record(const struct agent_options *options, int *ret_exit_code)
+{
+	struct recording r = { .options = options, .command = COMMAND_NONE, .signal_fd = -1 };
+	int q = block_signals(&r.signal_fd);
+
+	if (q == 0)
+		q = record(&r);
+	if (q == 0)
+		*ret_exit_code = command_exit_code(&r.command);
+	pipeline_free(r.pipeline);
+	store_close(r.store);
+	command_close(&r.command);
+	if (r.signal_fd >= 0)
+		close(r.signal_fd);
+	return q;
+}
