@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/sample.h"
+
+const char *const source_names[KYMO_SOURCE_MAX] = {
+	[0] = "",
+	[KYMO_SOURCE_CPU] = "cpu",
+	[KYMO_SOURCE_FAULT] = "fault",
+	[KYMO_SOURCE_IO] = "io",
+	[KYMO_SOURCE_GC] = "gc",
+	[KYMO_SOURCE_IMPORT] = "import",
+};
+
+const char *const source_units[KYMO_SOURCE_MAX] = {
+	[0] = "",
+	[KYMO_SOURCE_CPU] = "ns",
+	[KYMO_SOURCE_FAULT] = "bytes",
+	[KYMO_SOURCE_IO] = "bytes",
+	[KYMO_SOURCE_GC] = "ns",
+	[KYMO_SOURCE_IMPORT] = "ns",
+};
+
+const char *const end_names[KYMO_END_MAX] = {
+	[KYMO_END_NONE] = "no user stack",
+	[KYMO_END_WHOLE] = "whole",
+	[KYMO_END_FP_ZERO] = "frame pointer ended in 0",
+	[KYMO_END_FP_BROKEN] = "frame pointer broken",
+	[KYMO_END_UNREADABLE] = "stack memory unreadable",
+	[KYMO_END_NO_RULE] = "no rule",
+	[KYMO_END_NOT_EXECUTABLE] = "return address not executable",
+	[KYMO_END_TOO_DEEP] = "too deep",
+	[KYMO_END_EXECVE] = "inside execve",
+	[KYMO_END_PYTHON_TORN] = "Python frames were changing",
+	[KYMO_END_PYTHON_UNREADABLE] = "Python frames unreadable",
+};
