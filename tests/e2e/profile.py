@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads a profile as an outsider would: with sqlite3, and through kymo's own exports."""
+
+import sqlite3
+
+
+def rows(path, sql, *args):
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as db:
+        db.row_factory = sqlite3.Row
+        return [dict(r) for r in db.execute(sql, args)]
+
+
+def ticks(path):
+    return rows(path, "SELECT * FROM tick ORDER BY id")
+
+
+def quality(path):
+    """Sums per counter (gauges: their last reading is not what this gives)."""
+    return {r["counter"]: r["value"] for r in rows(path, "SELECT counter, sum(value) AS value FROM quality GROUP BY 1")}
+
+
+def folded(kymo, path, *args):
+    """[(list of frames root first, count)] from the folded export."""
+    out = []
+    for line in kymo.run("export", "--format", "folded", *args, path).stdout.splitlines():
+        stack, _, count = line.rpartition(" ")
+        out.append((stack.split(";"), int(count)))
+    return out
