@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Ids of binaries, functions, processes and threads. What is new or changed goes into the open tick. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "merge/state.h"
+
+struct binary_key {
+	uint64_t inode;
+	uint32_t dev, path;
+	uint64_t kind;
+};
+
+struct function_key {
+	uint32_t kind, binary, name, file, first_line;
+};
+
+struct process_key {
+	uint64_t start_ns;
+	uint64_t pid;
+};
+
+struct thread_key {
+	uint64_t start_ns;
+	uint64_t tid;
+};
+
+/* What was told last. The text is kept as a hash: it only has to show that something changed. */
+struct process_told {
+	uint64_t hash;
+	uint64_t opened; /* the tick in which it was told, */
+	uint32_t index;	 /* and where there */
+	uint32_t id;
+};
+
+struct thread_told {
+	char comm[KYMO_COMM_SIZE];
+	uint64_t opened;
+	uint32_t index;
+	uint32_t id, process;
+};
+
+void merge_names_init(struct merge *m)
+{
+	hmap_init(&m->binaries, sizeof(struct binary_key), sizeof(uint32_t), MERGE_BINARIES_MAX);
+	hmap_init(&m->functions, sizeof(struct function_key), sizeof(uint32_t), 0);
+	hmap_init(&m->processes, sizeof(struct process_key), sizeof(struct process_told), MERGE_PROCESSES_MAX);
+	hmap_init(&m->threads, sizeof(struct thread_key), sizeof(struct thread_told), MERGE_THREADS_MAX);
+}
+
+static char *copy(const char *text)
+{
+	return strdup(text ? text : "");
+}
+
+static int binary_add(struct merge *m, const struct binary *b, uint32_t id)
+{
+	struct tick *t = m->open;
+	struct binary new = *b;
+
+	if (array_reserve(&t->binaries, &m->caps.binaries, t->binaries_n + 1) < 0)
+		return -ENOMEM;
+	new.id = id;
+	new.path = copy(b->path);
+	if (!new.path)
+		return -ENOMEM;
+	t->binaries[t->binaries_n++] = new;
+	return 0;
+}
+
+uint32_t merge_binary(struct merge *m, const struct binary *b)
+{
+	struct binary_key key = { .inode = b->inode, .dev = b->dev, .kind = b->kind };
+	uint32_t *id;
+	bool new;
+
+	if (strings_intern(m->strings, b->path, &key.path) < 0)
+		return 0;
+	id = hmap_put(&m->binaries, &key, &new);
+	if (!id) {
+		m->dropped.binaries++;
+		return 0;
+	}
+	if (!new)
+		return *id;
+	if (binary_add(m, b, m->binary_last + 1) < 0) {
+		hmap_remove(&m->binaries, &key);
+		return 0;
+	}
+	*id = ++m->binary_last;
+	return *id;
+}
+
+static int function_add(struct merge *m, const struct function *f, uint32_t id)
+{
+	struct tick *t = m->open;
+	_cleanup_free_ char *name = copy(f->name);
+	_cleanup_free_ char *file = copy(f->file);
+	struct function new = *f;
+
+	if (!name || !file || array_reserve(&t->functions, &m->caps.functions, t->functions_n + 1) < 0)
+		return -ENOMEM;
+	new.id = id;
+	new.name = TAKE_PTR(name);
+	new.file = TAKE_PTR(file);
+	t->functions[t->functions_n++] = new;
+	return 0;
+}
+
+uint32_t merge_function(struct merge *m, const struct function *f)
+{
+	struct function_key key = { .kind = f->kind, .binary = f->binary, .first_line = f->first_line };
+	/* The few synthetic ones say what is missing: they are not what the bound is for. */
+	bool bounded = f->kind != FRAME_SYNTHETIC;
+	uint32_t *id;
+
+	if (strings_intern(m->strings, f->name, &key.name) < 0 || strings_intern(m->strings, f->file, &key.file) < 0) {
+		m->dropped.functions++;
+		return 0;
+	}
+	id = hmap_get(&m->functions, &key);
+	if (id)
+		return *id;
+	if (bounded && m->functions.count >= m->limits.functions) {
+		m->dropped.functions++;
+		return 0;
+	}
+	id = hmap_put(&m->functions, &key, NULL);
+	if (!id)
+		return 0;
+	if (function_add(m, f, m->function_last + 1) < 0) {
+		hmap_remove(&m->functions, &key);
+		return 0;
+	}
+	*id = ++m->function_last;
+	return *id;
+}
+
+int merge_take_functions(struct merge *m, struct late_names *names)
+{
+	struct tick *t = m->open;
+	size_t n = t->functions_n;
+	struct function *all;
+
+	if (n == 0)
+		return 0;
+	all = reallocarray(names->functions, names->functions_n + n, sizeof(*all));
+	if (!all)
+		return -ENOMEM;
+	memcpy(all + names->functions_n, t->functions, n * sizeof(*all));
+	names->functions = all;
+	names->functions_n += n;
+	t->functions_n = 0;
+	return 0;
+}
+
+static uint64_t process_hash(const struct process *p)
+{
+	const uint64_t plain[] = { p->parent_pid, p->uid, p->cgroup_id };
+	const char *exe = p->exe ? p->exe : "", *cmdline = p->cmdline ? p->cmdline : "";
+	uint64_t h = hash_bytes(plain, sizeof(plain), 0);
+
+	h = hash_bytes(p->comm, strnlen(p->comm, sizeof(p->comm)), h);
+	h = hash_bytes(exe, strlen(exe), h);
+	return hash_bytes(cmdline, strlen(cmdline), h);
+}
+
+/* Told already in this tick: replaced there. */
+static int process_tell(struct merge *m, const struct process *p, struct process_told *told, bool again)
+{
+	struct tick *t = m->open;
+	_cleanup_free_ char *exe = copy(p->exe);
+	_cleanup_free_ char *cmdline = copy(p->cmdline);
+	struct process *place;
+
+	if (!exe || !cmdline || array_reserve(&t->processes, &m->caps.processes, t->processes_n + 1) < 0)
+		return -ENOMEM;
+	if (again && told->opened == m->opened) {
+		place = &t->processes[told->index];
+		free(place->exe);
+		free(place->cmdline);
+	} else {
+		told->index = (uint32_t)t->processes_n;
+		place = &t->processes[t->processes_n++];
+	}
+	*place = *p;
+	place->id = told->id;
+	place->exe = TAKE_PTR(exe);
+	place->cmdline = TAKE_PTR(cmdline);
+	told->opened = m->opened;
+	return 0;
+}
+
+/* Finds or inserts; at the bound all are forgotten, see MERGE_THREADS_MAX. */
+static void *put_or_forget(struct merge *m, struct hmap *map, const void *key, bool *ret_new)
+{
+	void *value = hmap_put(map, key, ret_new);
+
+	if (!value && map->count >= map->max) {
+		hmap_clear(map);
+		m->dropped.forgotten++;
+		value = hmap_put(map, key, ret_new);
+	}
+	return value;
+}
+
+uint32_t merge_process(struct merge *m, const struct process *p)
+{
+	const struct process_key key = { p->start_ns, p->pid };
+	uint64_t hash = process_hash(p);
+	struct process_told *told;
+	bool new;
+
+	told = put_or_forget(m, &m->processes, &key, &new);
+	if (!told)
+		return 0;
+	if (!new && told->hash == hash)
+		return told->id;
+	if (new)
+		told->id = m->process_last + 1;
+	if (process_tell(m, p, told, !new) < 0) {
+		if (!new)
+			return told->id; /* known, only the change is missing: tried again next time */
+		hmap_remove(&m->processes, &key);
+		return 0;
+	}
+	told->hash = hash;
+	m->process_last += new;
+	return told->id;
+}
+
+static int thread_tell(struct merge *m, const struct kymo_who *who, struct thread_told *told, bool again)
+{
+	struct tick *t = m->open;
+	struct thread *place;
+
+	if (again && told->opened == m->opened) {
+		place = &t->threads[told->index];
+	} else {
+		if (array_reserve(&t->threads, &m->caps.threads, t->threads_n + 1) < 0)
+			return -ENOMEM;
+		told->index = (uint32_t)t->threads_n;
+		place = &t->threads[t->threads_n++];
+	}
+	*place = (struct thread){ .id = told->id,
+				  .process = told->process,
+				  .tid = who->tid,
+				  .start_ns = who->thread_start_ns };
+	memcpy(place->comm, told->comm, sizeof(place->comm));
+	told->opened = m->opened;
+	return 0;
+}
+
+uint32_t merge_thread(struct merge *m, uint32_t process, const struct kymo_who *who)
+{
+	const struct thread_key key = { who->thread_start_ns, who->tid };
+	struct thread_told *told;
+	bool new;
+
+	told = put_or_forget(m, &m->threads, &key, &new);
+	if (!told)
+		return 0;
+	if (!new && told->process == process && memcmp(told->comm, who->comm, sizeof(told->comm)) == 0)
+		return told->id;
+	if (new)
+		told->id = m->thread_last + 1;
+	told->process = process;
+	memcpy(told->comm, who->comm, sizeof(told->comm));
+	if (thread_tell(m, who, told, !new) < 0) {
+		hmap_remove(&m->threads, &key);
+		return 0;
+	}
+	m->thread_last += new;
+	return told->id;
+}
