@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* All maps and settings of the linked object; weak, so that every .bpf.c may include them. */
+#ifndef KYMO_BPF_MAPS_H
+#define KYMO_BPF_MAPS_H
+
+#include "lib/scratch.bpf.h"
+
+#define FOLLOWED_MAX	     16384
+#define PYTHON_PROCESSES_MAX 16384
+
+const volatile struct kymo_config config __weak = { 0 };
+
+/* Bumped by user space after each change of python_binaries: negative results are then looked at again. */
+volatile __u32 python_generation __weak = 0;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 22);
+} records __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, KYMO_COUNTER_MAX);
+	__type(key, __u32);
+	__type(value, __u64);
+} counters __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, CONTEXT_MAX);
+	__type(key, __u32);
+	__type(value, struct scratch);
+} scratches __weak SEC(".maps");
+
+/* Thread group id -> start_boottime of its leader; 0 until the kernel side first sees it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, FOLLOWED_MAX);
+	__type(key, __u32);
+	__type(value, __u64);
+} followed __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, KYMO_PYTHON_BINARIES_MAX);
+	__type(key, struct kymo_file_key);
+	__type(value, struct kymo_python_binary);
+} python_binaries __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, KYMO_PYTHON_LAYOUTS_MAX);
+	__type(key, __u32);
+	__type(value, struct kymo_python_layout);
+} python_layouts __weak SEC(".maps");
+
+struct process_key {
+	__u64 start_ns;
+	__u32 pid;
+	__u32 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, PYTHON_PROCESSES_MAX);
+	__type(key, struct process_key);
+	__type(value, struct python_process);
+} python_processes __weak SEC(".maps");
+
+#endif

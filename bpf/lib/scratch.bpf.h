@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The working memory of one sample. A BPF stack has 512 bytes and a global function takes no pointer
+ * into a map, so all that the walkers share lies here and they pass the slot's number: one slot per
+ * CPU and context, since a timer can interrupt another program of ours on the same CPU.
+ */
+#ifndef KYMO_BPF_SCRATCH_H
+#define KYMO_BPF_SCRATCH_H
+
+#include "kymo/config.h"
+#include "kymo/python.h"
+#include "kymo/record.h"
+
+/* Who walks: each may interrupt those behind it, never itself. */
+enum context {
+	CONTEXT_TIMER = 0,
+	CONTEXT_SWITCH = 1,
+	CONTEXT_TRACEPOINT = 2,
+	CONTEXT_UPROBE = 3,
+	CONTEXT_MAX,
+};
+
+/* One mapping of the memory map of the current task, from the kernel's own tree. */
+struct mapping {
+	__u64 start, end; /* end = 0: none */
+	__u64 pgoff_bytes;
+	__u64 flags; /* VM_* */
+	__u64 file;  /* address of the struct file; 0 = anonymous */
+};
+
+#define MAPLE_NODE_BYTES 256
+
+/* The maple node being looked at, and what the search knows of its range. */
+struct maple_search {
+	__u64 node[MAPLE_NODE_BYTES / 8];
+	__u64 first; /* the lowest address of the range that was found, also where it is a gap */
+	__u64 entry; /* the range's entry: a mapping's address or 0 */
+};
+
+#define STACK_WINDOW_BYTES 1024
+
+struct native_walk {
+	__u64 ip, sp, bp;
+	__u64 fs_base; /* of the thread: pthread_self on glibc */
+	__u8 leaf;     /* the frame is the interrupted one */
+	__u8 pad[7];
+	__u64 window_start; /* address of window[0]; 0 = nothing read yet */
+	__u8 window[STACK_WINDOW_BYTES + 64]; /* a masked offset plus a whole read stays inside */
+};
+
+/* What is known of the process's interpreter (value of the map python_processes). */
+struct python_process {
+	__u64 mm, start_stack; /* identity of the memory map: an exec makes another */
+	__u64 load_bias;       /* of the interpreter's file: run-time address - vaddr */
+	__u64 exec_pages;      /* mm->exec_vm at that time: grows by a dlopen */
+	__u64 checked_ns;
+	struct kymo_file_key file; /* key of python_binaries */
+	__u32 generation;	   /* python_generation at that time */
+	__u32 found;
+};
+
+/*
+ * State of the Python walk over the samples's frames: written and read by walk_python.bpf.h alone but for
+ * `active` and `done`, which the mixed walk (walk.bpf.h) reads.
+ */
+struct python_walk {
+	__u64 thread_state;
+	__u64 frame;  /* the next frame to emit; 0 = none left */
+	__u32 active; /* python_begin found a thread state with frames */
+	__u32 done;   /* no frames are left */
+	__u32 codes;  /* new code objects copied in this sample */
+	__u32 pad;
+	__u8 head[256]; /* one frame's or code object's head, as read */
+};
+
+/* The record as it goes into the ring: frames follow without gaps, so user frames begin where kernel frames end. */
+#define SAMPLE_BODY_BYTES \
+	(KYMO_KERNEL_FRAMES_MAX * 8 + KYMO_USER_FRAMES_MAX * sizeof(struct kymo_frame))
+
+struct sample_record {
+	struct kymo_sample head;
+	__u8 body[SAMPLE_BODY_BYTES];
+};
+
+struct scratch {
+	__u32 busy;
+	__u32 pad;
+	struct native_walk native;
+	struct mapping mapping; /* the last one found */
+	struct maple_search maple;
+	struct python_process process; /* the current process's: a copy, one lookup per sample */
+	struct kymo_python_binary binary; /* the same; valid where process.found */
+	struct kymo_python_layout layout;
+	struct python_walk python;
+	struct sample_record record; /* last: a frame's offset is bounded by the rest of the value */
+};
+
+#endif
