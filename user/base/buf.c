@@ -162,14 +162,15 @@ uint16_t reader_u16(struct reader *r)
 
 uint32_t reader_u32(struct reader *r)
 {
-	uint32_t low = reader_u16(r);
+	const uint8_t *p = reader_bytes(r, 4);
 
-	return low | (uint32_t)reader_u16(r) << 16;
+	return p ? (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24
+		 : 0;
 }
 
 uint64_t reader_u64(struct reader *r)
 {
-	uint64_t low = reader_u32(r);
+	uint64_t low = reader_u32(r), high = reader_u32(r);
 
-	return low | (uint64_t)reader_u32(r) << 32;
+	return r->failed ? 0 : low | high << 32;
 }
