@@ -16,7 +16,7 @@ struct proc_mapping {
 	uint64_t start, end, pgoff_bytes;
 	uint64_t inode;
 	uint32_t dev;
-	const char *path; /* interned; "" = anonymous; "[vdso]", "//anon", "/usr/lib/x.so" (as mapped; " (deleted)" removed) */
+	const char *path; /* interned; "" = anonymous; "[vdso]"; "/usr/lib/x.so" (as mapped, " (deleted)" removed) */
 	bool is_file;
 };
 
@@ -24,13 +24,14 @@ struct proc_process {
 	struct process info; /* id unset; exe and cmdline filled when they could be read */
 	bool exited;
 	/* private from here on */
-	struct proc_mapping *mappings; /* sorted by start */
-	size_t mappings_n, mappings_cap;
+	const struct proc_mapping *mappings; /* sorted by start; shared with forked children */
+	size_t mappings_n;
 };
 
 struct proc_table;
 
-/* A file is mapped that no process had mapped before (by device and inode). Called during scan and apply. */
+/* A file is mapped that no process had mapped before (by device and inode); after 65,536 files it may be told again.
+ * Called during scan, apply and find. */
 typedef void (*proc_new_file)(void *data, uint32_t pid, const struct proc_mapping *mapping);
 
 int proc_table_new(const char *proc, proc_new_file new_file, void *data, struct proc_table **ret);
