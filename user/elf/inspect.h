@@ -23,8 +23,8 @@ struct elf_facts {
 	uint64_t thread_state_current_vaddr, tls_key_vaddr, interp_head_vaddr; /* 3.6; 0 = none */
 	uint64_t text_offset_bias; /* vaddr - file offset of the segment with the eval loop */
 	struct kymo_file_range eval[KYMO_PYTHON_EVAL_RANGES]; /* file offsets; hot first */
-	bool eval_frame_pointers; /* its prologue sets up rbp */
-	bool gnu_libc;		  /* PT_INTERP or DT_NEEDED say glibc */
+	bool eval_frame_pointers;			      /* its prologue sets up rbp */
+	bool gnu_libc;					      /* PT_INTERP or DT_NEEDED say glibc */
 	bool has_usdt_gc, has_usdt_import;
 };
 
