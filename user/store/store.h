@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The profile as a file (SQLite; schema in store/schema.sql.h, described in docs/formats).
+ * The profile as a file (SQLite; schema in store/schema.c, described in docs/formats/profile.md).
  * A writer appends closed ticks, one transaction each; a reader never changes a byte,
  * reads what a killed writer left, and trusts nothing.
  */
@@ -76,11 +76,12 @@ void store_tables_release(struct store_tables *t);
 /* Ascending by id. *ret is malloced. */
 int store_read_ticks(struct store_reader *r, struct store_tick **ret, size_t *ret_n);
 
+/* Zero-initialised is empty and valid. */
 struct store_block {
 	struct tick_row *rows;
-	size_t rows_n;
+	size_t rows_n, rows_cap;
 	uint32_t *offsets_us;
-	size_t offsets_n;
+	size_t offsets_n, offsets_cap;
 };
 
 /* Decodes one tick's samples; reuses the block's memory across calls. -EBADMSG when damaged. */
