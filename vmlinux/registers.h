@@ -16,8 +16,9 @@ struct pt_regs {
 };
 
 /* Code segments: the low two bits are 0 in kernel mode; 32-bit programs run in their own segment. */
-#define KYMO_CS_MODE_MASK 3
-#define KYMO_CS_USER_32	  0x23
+#define KYMO_CS_MODE_MASK     3
+#define KYMO_CS_SELECTOR_MASK 0xffff
+#define KYMO_CS_USER_32	      0x23
 
 #else
 #error "registers of this architecture are not described yet"

@@ -34,6 +34,7 @@ struct mapping {
 struct maple_search {
 	__u64 node[MAPLE_NODE_BYTES / 8];
 	__u64 first; /* the lowest address of the range that was found, also where it is a gap */
+	__u64 leaf_first; /* the lowest address of its leaf */
 	__u64 entry; /* the range's entry: a mapping's address or 0 */
 };
 

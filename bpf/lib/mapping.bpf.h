@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The mapping of an address, from the kernel's own tree of the current task's memory map
+ * (include/linux/maple_tree.h): no table per process to keep true. Probe reads alone: the tree may
+ * change under us on another CPU (nodes are freed by RCU, and we run inside a grace period) or be
+ * half written where the interrupt hit its writer; so what is found is checked for the address.
+ */
+#ifndef KYMO_BPF_MAPPING_H
+#define KYMO_BPF_MAPPING_H
+
+#include "lib/common.bpf.h"
+
+/* Ten entries a node above the leaves: 8 levels hold more than vm.max_map_count can be set to. */
+#define MAPLE_LEVELS_MAX    8
+#define MAPLE_NODE_MASK	    255
+#define MAPLE_TYPE_SHIFT    3
+#define MAPLE_TYPE_MASK	    15
+#define MAPLE_ROOT_TAG_MASK 3
+#define MAPLE_ROOT_TAG	    2
+#define PAGE_SHIFT	    12
+
+/* maple_range_64 and leaves: parent, 15 pivots, 16 slots; maple_arange_64: parent, 9 pivots, 10 slots. */
+#define MAPLE_PIVOT_AT	   1
+#define MAPLE_RANGE_PIVOTS 15
+#define MAPLE_RANGE_SLOT   16
+#define MAPLE_ARANGE_PIVOTS 9
+#define MAPLE_ARANGE_SLOT  10
+
+/*
+ * 1 where the range that the pivot ends lies below the page. Without a branch, which keeps the
+ * verifier on one path: mappings end at pages, so a pivot is the last byte of a page; unused pivots
+ * are 0 and, one subtracted, above all pages.
+ */
+static __always_inline __u64 pivot_below(__u64 pivot, __u64 page)
+{
+	__u64 difference = ((pivot - 1) >> PAGE_SHIFT) - page;
+
+	opaque(difference); /* else clang makes a branch of it */
+	return difference >> 63;
+}
+
+static __always_inline __u64 pivots_below(const __u64 *node, __u32 pivots, __u64 page)
+{
+	__u64 n = 0;
+
+#pragma unroll
+	for (__u32 i = 0; i < pivots; i++)
+		n += pivot_below(node[MAPLE_PIVOT_AT + i], page);
+	return n;
+}
+
+/* One level down: the entry of the range with the page. */
+static __always_inline __u64 maple_entry(struct maple_search *m, __u64 type, __u64 page)
+{
+	__u64 at, slots;
+
+	if (type == KYMO_MAPLE_ARANGE_64) {
+		at = pivots_below(m->node, MAPLE_ARANGE_PIVOTS, page);
+		slots = MAPLE_ARANGE_SLOT;
+	} else {
+		at = pivots_below(m->node, MAPLE_RANGE_PIVOTS, page);
+		slots = MAPLE_RANGE_SLOT;
+	}
+	opaque(at);
+	at &= 15;
+	/* node[at] is the pivot before the range; in front of the first it is the parent. */
+	if (at)
+		m->first = m->node[at] + 1;
+	return m->node[slots + at];
+}
+
+/* Finds the range with the address: s->maple.first, .entry (0: a gap), and its leaf: .node, .leaf_first. 0 or -1. */
+__weak __noinline int maple_find(__u32 slot, __u64 address)
+{
+	struct scratch *s = scratch_get(slot);
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct mm_struct *mm = task->mm;
+	__u64 node, type;
+
+	if (!s || !mm)
+		return -1;
+	node = (__u64)mm->mm_mt.ma_root;
+	if ((node & MAPLE_ROOT_TAG_MASK) != MAPLE_ROOT_TAG)
+		return -1;
+	s->maple.first = 0;
+	for (__u32 level = 0; level < MAPLE_LEVELS_MAX; level++) {
+		type = (node >> MAPLE_TYPE_SHIFT) & MAPLE_TYPE_MASK;
+		if (read_kernel(s->maple.node, MAPLE_NODE_BYTES, node & ~(__u64)MAPLE_NODE_MASK))
+			return -1;
+		s->maple.leaf_first = s->maple.first;
+		node = maple_entry(&s->maple, type, address >> PAGE_SHIFT);
+		if (type <= KYMO_MAPLE_LEAF_64) {
+			s->maple.entry = node;
+			return 0;
+		}
+	}
+	return -1;
+}
+
+static __always_inline int mapping_read(struct mapping *to, __u64 vma_address)
+{
+	struct vm_area_struct *vma = (void *)vma_address;
+	__u64 pgoff = 0;
+
+	if (bpf_core_read(&to->start, sizeof(to->start), &vma->vm_start) ||
+	    bpf_core_read(&to->end, sizeof(to->end), &vma->vm_end) ||
+	    bpf_core_read(&to->flags, sizeof(to->flags), &vma->vm_flags) ||
+	    bpf_core_read(&pgoff, sizeof(pgoff), &vma->vm_pgoff) ||
+	    bpf_core_read(&to->file, sizeof(to->file), &vma->vm_file))
+		return -1;
+	to->pgoff_bytes = pgoff << PAGE_SHIFT;
+	return 0;
+}
+
+/* The mapping with the address, into s->mapping, which is also the cache of the last one. 0, or -1: none. */
+__weak __noinline int mapping_find(__u32 slot, __u64 address)
+{
+	struct scratch *s = scratch_get(slot);
+
+	if (!s)
+		return -1;
+	if (address >= s->mapping.start && address < s->mapping.end)
+		return 0;
+	s->mapping.end = 0;
+	if (maple_find(slot, address) || !s->maple.entry)
+		return -1;
+	if (mapping_read(&s->mapping, s->maple.entry) || address < s->mapping.start ||
+	    address >= s->mapping.end) {
+		s->mapping.end = 0;
+		return -1;
+	}
+	return 0;
+}
+
+/* What file a struct file's address stands for. 0 or -1. */
+static __always_inline int file_key_read(struct kymo_file_key *to, __u64 file_address)
+{
+	struct file *file = (void *)file_address;
+	struct super_block *super;
+	struct inode *inode;
+
+	*to = (struct kymo_file_key){ 0 };
+	if (!file || bpf_core_read(&inode, sizeof(inode), &file->f_inode) ||
+	    bpf_core_read(&super, sizeof(super), &inode->i_sb) ||
+	    bpf_core_read(&to->inode, sizeof(to->inode), &inode->i_ino) ||
+	    bpf_core_read(&to->dev, sizeof(to->dev), &super->s_dev))
+		return -1;
+	return 0;
+}
+
+#endif

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The user stack of the current task: native and Python frames in true call order. */
+#ifndef KYMO_BPF_WALK_H
+#define KYMO_BPF_WALK_H
+
+#include "lib/interpreter.bpf.h"
+#include "lib/walk_native.bpf.h"
+#include "lib/walk_python.bpf.h"
+
+/* The pc of the frame at hand is inside the interpreter's eval loop. A return address may be the byte behind it. */
+static __always_inline bool in_eval_loop(const struct scratch *s)
+{
+	__u64 pc = s->native.ip - (s->native.leaf ? 0 : 1);
+	__u64 offset = pc - s->process.load_bias - s->binary.text_offset_bias;
+
+#pragma unroll
+	for (__u32 i = 0; i < KYMO_PYTHON_EVAL_RANGES; i++)
+		if (offset >= s->binary.eval[i].start && offset < s->binary.eval[i].end)
+			return true;
+	return false;
+}
+
+/* One native frame, or the Python frames that it stands for; then to its caller. KYMO_END_NONE to go on. */
+__weak __noinline int walk_step(__u32 slot)
+{
+	struct scratch *s = scratch_get(slot);
+	int end = KYMO_END_NONE;
+
+	if (!s)
+		return KYMO_END_NO_RULE;
+	if (!s->native.leaf)
+		end = native_check_pc(s, slot);
+	if (end)
+		return end;
+	if (s->python.active && !s->python.done && in_eval_loop(s))
+		end = python_segment(slot);
+	else
+		end = native_emit(s);
+	return end ? end : native_step_by_fp(s);
+}
+
+static __always_inline int walk_by_steps(__u32 slot)
+{
+	int end = KYMO_END_NONE;
+
+	for (__u32 i = 0; i < KYMO_USER_FRAMES_MAX; i++) {
+		end = walk_step(slot);
+		if (end)
+			return end;
+	}
+	return KYMO_END_TOO_DEEP;
+}
+
+/*
+ * An interpreter that does not keep the frame pointer: rbp is never followed through it. The native
+ * frame that was interrupted, then all Python frames; callers in C stay unknown.
+ */
+static __always_inline int walk_without_rules(struct scratch *s, __u32 slot)
+{
+	int end = KYMO_END_NONE;
+
+	if (!in_eval_loop(s))
+		end = native_emit(s);
+	if (!end)
+		end = python_rest(slot);
+	return end ? end : KYMO_END_NO_RULE;
+}
+
+static __always_inline int walk_with_python(struct scratch *s, __u32 slot)
+{
+	int python, end;
+
+	s->record.head.state |= KYMO_STATE_PYTHON;
+	python = python_begin(slot);
+	if (s->python.active && !s->binary.frame_pointers)
+		return walk_without_rules(s, slot);
+	end = walk_by_steps(slot);
+	if (s->python.active && !s->python.done && end != KYMO_END_TOO_DEEP &&
+	    end != KYMO_END_PYTHON_TORN && end != KYMO_END_PYTHON_UNREADABLE)
+		python = python_rest(slot);
+	return python ? python : end;
+}
+
+/*
+ * Takes the registers of the user side from where the kernel was entered: right from user and from
+ * kernel mode. Global: its copy of the registers leaves the stack before the walk. 0, 32-bit: 1, or -1.
+ */
+__weak __noinline int walk_begin(__u32 slot)
+{
+	struct scratch *s = scratch_get(slot);
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct pt_regs regs;
+
+	if (!s || read_kernel(&regs, sizeof(regs), (__u64)bpf_task_pt_regs(task)))
+		return -1;
+	s->native.ip = regs.ip;
+	s->native.sp = regs.sp;
+	s->native.bp = regs.bp;
+	s->native.fs_base = task->thread.fsbase;
+	s->native.leaf = 1;
+	s->native.window_start = 0;
+	s->mapping.end = 0;
+	s->python.thread_state = 0;
+	s->python.frame = 0;
+	s->python.active = 0;
+	s->python.done = 0;
+	s->python.codes = 0;
+	return (regs.cs & KYMO_CS_SELECTOR_MASK) == KYMO_CS_USER_32;
+}
+
+/* Walks the user stack of the current task, which has a memory map. Returns how it ended. */
+static __always_inline int walk_user(struct scratch *s, __u32 slot)
+{
+	int r = walk_begin(slot);
+
+	if (r < 0)
+		return KYMO_END_UNREADABLE;
+	/* A 32-bit program: frames of another size. */
+	if (r > 0)
+		return native_emit(s) ? KYMO_END_TOO_DEEP : KYMO_END_NO_RULE;
+	if (interpreter_find(slot))
+		return walk_with_python(s, slot);
+	return walk_by_steps(slot);
+}
+
+#endif
