@@ -16,7 +16,8 @@
 #define FILE_MAX (16U << 20)
 
 static const struct source sources[] = {
-	/* Pressure and CPU time first: what changes fastest lies nearest to the tick's time stamp. */
+	/* Pressure and CPU time first: what changes fastest lies nearest to the tick's time
+	 * stamp. */
 	{ "stat", source_stat, { -1, -1 } },
 	{ "pressure/cpu", source_pressure, { HEALTH_psi_cpu_some_ns, -1 } },
 	{ "pressure/memory", source_pressure, { HEALTH_psi_mem_some_ns, HEALTH_psi_mem_full_ns } },
@@ -51,7 +52,8 @@ static int open_files(struct health_reader *r, const char *proc)
 	in->proc_fd = open(proc, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (in->proc_fd < 0)
 		return -errno;
-	/* Which block device is whole and which interface is real, only sysfs says: /sys stands beside /proc. */
+	/* Which block device is whole and which interface is real, only sysfs says: /sys stands
+	 * beside /proc. */
 	in->sys_fd = openat(in->proc_fd, "../sys", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	for (size_t i = 0; i < ARRAY_SIZE(sources); i++)
 		r->fds[i] = openat(in->proc_fd, sources[i].path, O_RDONLY | O_CLOEXEC);
@@ -74,7 +76,8 @@ static int read_all(struct health_reader *r, struct health *ret)
 			continue;
 		}
 		sources[i].read(&r->in, &sources[i],
-				(struct span){ (char *)r->text.data, (char *)r->text.data + r->text.size });
+				(struct span){ (char *)r->text.data,
+					       (char *)r->text.data + r->text.size });
 	}
 	return reading_end(reading, ret);
 }
@@ -94,7 +97,8 @@ int health_reader_new(const char *proc, struct health_reader **ret)
 	r->in.jiffy_ns = NS_PER_SEC / (uint64_t)(hz > 0 ? hz : 100);
 	r->in.cpus = member_set("cpu", cpu_series, cpu_series_n);
 	r->in.disks = member_set("system.device", disk_series, disk_series_n);
-	r->in.interfaces = member_set("network.interface.name", interface_series, interface_series_n);
+	r->in.interfaces =
+		member_set("network.interface.name", interface_series, interface_series_n);
 	r->in.softirqs = member_set("type", softirq_series, softirq_series_n);
 	e = open_files(r, proc);
 	if (e == 0)

@@ -41,8 +41,8 @@ void reading_add(struct reading *r, enum health_column column, uint64_t value, u
 {
 	uint64_t sum;
 
-	if (__builtin_mul_overflow(value, scale, &value) || __builtin_add_overflow(r->now[column], value, &sum) ||
-	    sum > INT64_MAX) {
+	if (__builtin_mul_overflow(value, scale, &value) ||
+	    __builtin_add_overflow(r->now[column], value, &sum) || sum > INT64_MAX) {
 		r->errors++;
 		r->spoiled[column] = true;
 		return;
@@ -144,12 +144,14 @@ found:
 	return m;
 }
 
-struct member *set_member(struct reading *r, struct member_set *set, const struct span *name, bool *ret_new)
+struct member *set_member(struct reading *r, struct member_set *set, const struct span *name,
+			  bool *ret_new)
 {
 	bool new = false;
 	struct member *m;
 
-	if (span_size(name) == 0 || span_size(name) >= MEMBER_NAME_MAX || memchr(name->p, '\0', span_size(name))) {
+	if (span_size(name) == 0 || span_size(name) >= MEMBER_NAME_MAX ||
+	    memchr(name->p, '\0', span_size(name))) {
 		r->errors++;
 		return NULL;
 	}
@@ -164,7 +166,8 @@ struct member *set_member(struct reading *r, struct member_set *set, const struc
 		r->errors++;
 		return NULL;
 	}
-	/* What was away has no reading before this one, and may be another thing under the old name. */
+	/* What was away has no reading before this one, and may be another thing under the old
+	 * name. */
 	new = new || m->seen + 1 != r->number;
 	m->had = new ? 0 : m->has;
 	m->has = 0;
@@ -174,8 +177,10 @@ struct member *set_member(struct reading *r, struct member_set *set, const struc
 	return m;
 }
 
-/* "cpu=0,cpu.mode=user". Names are the kernel's, or a user's (interfaces, cgroups): kept apart from the syntax. */
-static char *make_labels(const struct member_set *set, const struct member *m, const struct series *s)
+/* "cpu=0,cpu.mode=user". Names are the kernel's, or a user's (interfaces, cgroups): kept apart
+ * from the syntax. */
+static char *make_labels(const struct member_set *set, const struct member *m,
+			 const struct series *s)
 {
 	_cleanup_(buf_release) struct buf text = { 0 }, name = { 0 };
 
@@ -199,7 +204,8 @@ static uint32_t tell_metric(struct reading *r, const struct member_set *set, con
 	_cleanup_free_ char *unit = strdup(s->unit);
 	_cleanup_free_ char *labels = make_labels(set, m, s);
 
-	if (!name || !unit || !labels || array_reserve(&r->metrics, &r->metrics_cap, r->metrics_n + 1) < 0) {
+	if (!name || !unit || !labels ||
+	    array_reserve(&r->metrics, &r->metrics_cap, r->metrics_n + 1) < 0) {
 		r->failed = -ENOMEM;
 		return 0;
 	}
@@ -211,7 +217,8 @@ static uint32_t tell_metric(struct reading *r, const struct member_set *set, con
 	return r->metric_last;
 }
 
-static void show(struct reading *r, struct member_set *set, struct member *m, size_t series, int64_t value)
+static void show(struct reading *r, struct member_set *set, struct member *m, size_t series,
+		 int64_t value)
 {
 	/* Of the first reading nobody sees more than what it is the base for. */
 	if (value == 0 || !m->shown || r->number == 1)
@@ -235,8 +242,8 @@ static void sum_up(struct reading *r, const struct series *s, const struct membe
 	r->changed[s->column] = true;
 }
 
-void set_value(struct reading *r, struct member_set *set, struct member *m, size_t series, uint64_t value,
-	       uint64_t scale)
+void set_value(struct reading *r, struct member_set *set, struct member *m, size_t series,
+	       uint64_t value, uint64_t scale)
 {
 	const struct series *s = &set->series[series];
 	uint32_t bit = 1U << series;

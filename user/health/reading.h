@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One reading: what the sources write into. Fixed columns are summed up over a reading and compared with the one before at
- * its end. Things that come in numbers (CPUs, devices, interfaces) stand in sets; each member keeps its own last values.
+ * One reading: what the sources write into. Fixed columns are summed up over a reading and compared
+ * with the one before at its end. Things that come in numbers (CPUs, devices, interfaces) stand in
+ * sets; each member keeps its own last values.
  */
 #ifndef KYMO_HEALTH_READING_H
 #define KYMO_HEALTH_READING_H
@@ -9,9 +10,9 @@
 #include "health/scan.h"
 #include "model/health.h"
 
-#define SERIES_MAX	 12   /* values of one member */
-#define MEMBER_NAME_MAX	 128
-#define SET_MEMBERS_MAX	 4096 /* CPUs, devices, ... beyond are counted as read errors */
+#define SERIES_MAX	12 /* values of one member */
+#define MEMBER_NAME_MAX 128
+#define SET_MEMBERS_MAX 4096 /* CPUs, devices, ... beyond are counted as read errors */
 
 /* One value of each member of a set. */
 struct series {
@@ -68,12 +69,13 @@ int reading_end(struct reading *r, struct health *ret);
 /* Adds to a fixed column: value * scale. Too large for 63 bits: absent, and an error. */
 void reading_add(struct reading *r, enum health_column column, uint64_t value, uint64_t scale);
 
-/* The member of this name, made when it is new (*ret_new may be NULL). NULL at a bound or when the name came already in this
- * reading. */
-struct member *set_member(struct reading *r, struct member_set *set, const struct span *name, bool *ret_new);
+/* The member of this name, made when it is new (*ret_new may be NULL). NULL at a bound or when
+ * the name came already in this reading. */
+struct member *set_member(struct reading *r, struct member_set *set, const struct span *name,
+			  bool *ret_new);
 /* A value of the member in this reading. */
-void set_value(struct reading *r, struct member_set *set, struct member *m, size_t series, uint64_t value,
-	       uint64_t scale);
+void set_value(struct reading *r, struct member_set *set, struct member *m, size_t series,
+	       uint64_t value, uint64_t scale);
 void set_release(struct member_set *set);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Text of /proc, read without allocation: lines, words and numbers. Only whole lines count: a line that was cut off has
- * a number that was cut off. */
+/* Text of /proc, read without allocation: lines, words and numbers. Only whole lines count: a
+ * line that was cut off has a number that was cut off. */
 #ifndef KYMO_HEALTH_SCAN_H
 #define KYMO_HEALTH_SCAN_H
 
@@ -16,7 +16,8 @@ struct span {
 /* The next line without its newline; false at the end and at a line without one. */
 static inline bool span_line(struct span *text, struct span *ret)
 {
-	const char *newline = text->p < text->end ? memchr(text->p, '\n', (size_t)(text->end - text->p)) : NULL;
+	const char *newline =
+		text->p < text->end ? memchr(text->p, '\n', (size_t)(text->end - text->p)) : NULL;
 
 	if (!newline)
 		return false;
@@ -42,7 +43,8 @@ static inline bool span_word(struct span *s, struct span *ret)
 	return ret->p < ret->end;
 }
 
-/* The next word as a number; false when it is none or has more than 64 bits (the word is passed over all the same). */
+/* The next word as a number; false when it is none or has more than 64 bits (the word is passed
+ * over all the same). */
 static inline bool span_u64(struct span *s, uint64_t *ret)
 {
 	struct span word;
@@ -53,7 +55,8 @@ static inline bool span_u64(struct span *s, uint64_t *ret)
 	for (; word.p < word.end; word.p++) {
 		unsigned int digit = (unsigned int)*word.p - '0';
 
-		if (digit > 9 || __builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, digit, &v))
+		if (digit > 9 || __builtin_mul_overflow(v, 10, &v) ||
+		    __builtin_add_overflow(v, digit, &v))
 			return false;
 	}
 	*ret = v;

@@ -28,9 +28,10 @@ struct source_key {
 	uint64_t scale;
 };
 
-/* Adds the number behind the key, if the line's first word is one of the table's. Where the key was found is kept in *hint:
- * files keep their order. */
-void source_key_line(struct reading *r, const struct source_key *keys, size_t keys_n, size_t *hint, struct span line);
+/* Adds the number behind the key, if the line's first word is one of the table's. Where the key
+ * was found is kept in *hint: files keep their order. */
+void source_key_line(struct reading *r, const struct source_key *keys, size_t keys_n, size_t *hint,
+		     struct span line);
 
 void source_stat(struct instruments *in, const struct source *source, struct span text);
 void source_meminfo(struct instruments *in, const struct source *source, struct span text);

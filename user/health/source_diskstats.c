@@ -17,15 +17,24 @@
 #define MAJOR_RAM    1
 #define MAJOR_LOOP   7
 
-#define DISK(metric, label, unit, kind, column) { metric, label, unit, kind, column }
+#define DISK(metric, label, unit, kind, column)   \
+	{                                         \
+		metric, label, unit, kind, column \
+	}
 
 const struct series disk_series[] = {
-	DISK("system.disk.operations", "disk.io.direction=read", "{operation}", HEALTH_COUNTER, HEALTH_disk_reads),
-	DISK("system.disk.io", "disk.io.direction=read", "By", HEALTH_COUNTER, HEALTH_disk_read_bytes),
-	DISK("system.disk.operation_time", "disk.io.direction=read", "ns", HEALTH_COUNTER, HEALTH_disk_read_time_ns),
-	DISK("system.disk.operations", "disk.io.direction=write", "{operation}", HEALTH_COUNTER, HEALTH_disk_writes),
-	DISK("system.disk.io", "disk.io.direction=write", "By", HEALTH_COUNTER, HEALTH_disk_write_bytes),
-	DISK("system.disk.operation_time", "disk.io.direction=write", "ns", HEALTH_COUNTER, HEALTH_disk_write_time_ns),
+	DISK("system.disk.operations", "disk.io.direction=read", "{operation}", HEALTH_COUNTER,
+	     HEALTH_disk_reads),
+	DISK("system.disk.io", "disk.io.direction=read", "By", HEALTH_COUNTER,
+	     HEALTH_disk_read_bytes),
+	DISK("system.disk.operation_time", "disk.io.direction=read", "ns", HEALTH_COUNTER,
+	     HEALTH_disk_read_time_ns),
+	DISK("system.disk.operations", "disk.io.direction=write", "{operation}", HEALTH_COUNTER,
+	     HEALTH_disk_writes),
+	DISK("system.disk.io", "disk.io.direction=write", "By", HEALTH_COUNTER,
+	     HEALTH_disk_write_bytes),
+	DISK("system.disk.operation_time", "disk.io.direction=write", "ns", HEALTH_COUNTER,
+	     HEALTH_disk_write_time_ns),
 	DISK("linux.disk.inflight", "", "{operation}", HEALTH_GAUGE, HEALTH_disk_inflight),
 	DISK("system.disk.io_time", "", "ns", HEALTH_COUNTER, HEALTH_disk_io_time_ns),
 	DISK("linux.disk.weighted_io_time", "", "ns", HEALTH_COUNTER, -1),
@@ -37,8 +46,9 @@ static const struct {
 	uint8_t field;
 	uint64_t scale;
 } fields[] = {
-	{ 0, 1 }, { 2, SECTOR_BYTES }, { 3, NS_PER_MSEC }, { 4, 1 },	       { 6, SECTOR_BYTES },
-	{ 7, NS_PER_MSEC }, { 8, 1 },  { 9, NS_PER_MSEC }, { 10, NS_PER_MSEC },
+	{ 0, 1 }, { 2, SECTOR_BYTES }, { 3, NS_PER_MSEC },
+	{ 4, 1 }, { 6, SECTOR_BYTES }, { 7, NS_PER_MSEC },
+	{ 8, 1 }, { 9, NS_PER_MSEC },  { 10, NS_PER_MSEC },
 };
 
 #define FIELDS 11
@@ -66,7 +76,8 @@ static bool looks_like_partition(const struct member_set *disks, const struct me
 static void sys_path(char *out, size_t size, const struct member *disk, const char *below)
 {
 	snprintf(out, size, "block/%s%s", disk->name, below);
-	for (char *c = out + strlen("block/"); c < out + strlen("block/") + strlen(disk->name); c++) {
+	for (char *c = out + strlen("block/"); c < out + strlen("block/") + strlen(disk->name);
+	     c++) {
 		if (*c == '/')
 			*c = '!';
 	}
@@ -96,7 +107,8 @@ static bool has_slaves(int sys_fd, const struct member *disk)
 	return found;
 }
 
-/* Decided once per device: is it shown (a whole device that stores something), does it count for the host? */
+/* Decided once per device: is it shown (a whole device that stores something), does it count for
+ * the host? */
 static void classify(struct instruments *in, struct member *disk, uint64_t major)
 {
 	char path[MEMBER_NAME_MAX + 32];
@@ -133,8 +145,8 @@ void source_diskstats(struct instruments *in, const struct source *source, struc
 		struct member *disk;
 		bool new;
 
-		if (!span_u64(&line, &major) || !span_u64(&line, &minor) || !span_word(&line, &name) ||
-		    !read_fields(&line, values)) {
+		if (!span_u64(&line, &major) || !span_u64(&line, &minor) ||
+		    !span_word(&line, &name) || !read_fields(&line, values)) {
 			in->reading.errors++;
 			continue;
 		}
@@ -144,6 +156,7 @@ void source_diskstats(struct instruments *in, const struct source *source, struc
 		if (new)
 			classify(in, disk, major);
 		for (size_t i = 0; disk->shown && i < disk_series_n; i++)
-			set_value(&in->reading, &in->disks, disk, i, values[fields[i].field], fields[i].scale);
+			set_value(&in->reading, &in->disks, disk, i, values[fields[i].field],
+				  fields[i].scale);
 	}
 }

@@ -42,7 +42,8 @@ static const struct source_key vmstat[] = {
 	{ "compact_stall", HEALTH_compact_stalls, 1 },
 };
 
-void source_key_line(struct reading *r, const struct source_key *keys, size_t keys_n, size_t *hint, struct span line)
+void source_key_line(struct reading *r, const struct source_key *keys, size_t keys_n, size_t *hint,
+		     struct span line)
 {
 	struct span word;
 	uint64_t value;
@@ -63,7 +64,8 @@ void source_key_line(struct reading *r, const struct source_key *keys, size_t ke
 	}
 }
 
-static void key_file(struct reading *r, const struct source_key *keys, size_t keys_n, struct span text)
+static void key_file(struct reading *r, const struct source_key *keys, size_t keys_n,
+		     struct span text)
 {
 	struct span line;
 	size_t hint = 0;

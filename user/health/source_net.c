@@ -12,23 +12,26 @@
 
 const struct series interface_series[] = {
 	{ "system.network.io", RECEIVE, "By", HEALTH_COUNTER, HEALTH_net_receive_bytes },
-	{ "system.network.packet.count", RECEIVE, "{packet}", HEALTH_COUNTER, HEALTH_net_receive_packets },
+	{ "system.network.packet.count", RECEIVE, "{packet}", HEALTH_COUNTER,
+	  HEALTH_net_receive_packets },
 	{ "system.network.errors", RECEIVE, "{error}", HEALTH_COUNTER, HEALTH_net_errors },
 	{ "system.network.packet.dropped", RECEIVE, "{packet}", HEALTH_COUNTER, HEALTH_net_drops },
 	{ "system.network.io", TRANSMIT, "By", HEALTH_COUNTER, HEALTH_net_transmit_bytes },
-	{ "system.network.packet.count", TRANSMIT, "{packet}", HEALTH_COUNTER, HEALTH_net_transmit_packets },
+	{ "system.network.packet.count", TRANSMIT, "{packet}", HEALTH_COUNTER,
+	  HEALTH_net_transmit_packets },
 	{ "system.network.errors", TRANSMIT, "{error}", HEALTH_COUNTER, HEALTH_net_errors },
 	{ "system.network.packet.dropped", TRANSMIT, "{packet}", HEALTH_COUNTER, HEALTH_net_drops },
 };
 const size_t interface_series_n = ARRAY_SIZE(interface_series);
 
-/* Of the 16 numbers behind the name: bytes packets errs drop fifo frame compressed multicast, received and then
- * bytes packets errs drop fifo colls carrier compressed, transmitted. */
+/* Of the 16 numbers behind the name: bytes packets errs drop fifo frame compressed multicast,
+ * received and then bytes packets errs drop fifo colls carrier compressed, transmitted. */
 static const uint8_t fields[] = { 0, 1, 2, 3, 8, 9, 10, 11 };
 
 #define FIELDS 12
 
-/* An interface with a device below it: bridges, bonds, VLANs and veths show the same packets again. */
+/* An interface with a device below it: bridges, bonds, VLANs and veths show the same packets
+ * again. */
 static bool has_device(const struct instruments *in, const struct member *interface)
 {
 	char path[MEMBER_NAME_MAX + 32];
@@ -57,7 +60,8 @@ static void interface_line(struct instruments *in, struct span name, struct span
 		return;
 	if (new)
 		m->real = has_device(in, m);
-	/* In a network namespace there may be none with a device (or no sysfs): then all but lo count. */
+	/* In a network namespace there may be none with a device (or no sysfs): then all but lo
+	 * count. */
 	m->counts = m->real || (!in->real_interfaces && strcmp(m->name, "lo") != 0);
 	for (size_t i = 0; i < interface_series_n; i++)
 		set_value(r, &in->interfaces, m, i, values[fields[i]], 1);
@@ -72,10 +76,12 @@ void source_net_dev(struct instruments *in, const struct source *source, struct 
 		const char *colon;
 
 		span_skip_blank(&line);
-		/* The last one: names may hold colons (alias interfaces). The two lines of the head have none. */
+		/* The last one: names may hold colons (alias interfaces). The two lines of the
+		 * head have none. */
 		colon = memrchr(line.p, ':', span_size(&line));
 		if (colon)
-			interface_line(in, (struct span){ line.p, colon }, (struct span){ colon + 1, line.end });
+			interface_line(in, (struct span){ line.p, colon },
+				       (struct span){ colon + 1, line.end });
 	}
 	in->real_interfaces = false;
 	for (size_t i = 0; i < in->interfaces.n; i++) {
@@ -114,9 +120,11 @@ void source_net_snmp(struct instruments *in, const struct source *source, struct
 	(void)source;
 	while (span_line(&text, &names) && span_line(&text, &values)) {
 		if (span_starts(&names, "Tcp: ") && span_starts(&values, "Tcp: "))
-			named_column(&in->reading, names, values, "RetransSegs", HEALTH_tcp_retransmits);
+			named_column(&in->reading, names, values, "RetransSegs",
+				     HEALTH_tcp_retransmits);
 		if (span_starts(&names, "TcpExt: ") && span_starts(&values, "TcpExt: "))
-			named_column(&in->reading, names, values, "ListenOverflows", HEALTH_tcp_listen_overflows);
+			named_column(&in->reading, names, values, "ListenOverflows",
+				     HEALTH_tcp_listen_overflows);
 	}
 }
 
@@ -147,7 +155,8 @@ void source_softnet(struct instruments *in, const struct source *source, struct 
 
 	(void)source;
 	while (span_line(&text, &line)) {
-		if (!span_hex32(&line, &processed) || !span_hex32(&line, &dropped) || !span_hex32(&line, &squeezed)) {
+		if (!span_hex32(&line, &processed) || !span_hex32(&line, &dropped) ||
+		    !span_hex32(&line, &squeezed)) {
 			in->reading.errors++;
 			continue;
 		}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* /proc/pressure: the totals, not the averages. Documentation/accounting/psi.rst; and /proc/loadavg. */
+/* /proc/pressure: the totals, not the averages. Documentation/accounting/psi.rst; and
+ * /proc/loadavg. */
 #include "base/clock.h"
 #include "health/source.h"
 

@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* /proc/stat: CPU time by mode, all CPUs and each; switches, interrupts, forks, the run queue. proc(5). */
+/* /proc/stat: CPU time by mode, all CPUs and each; switches, interrupts, forks, the run queue.
+ * proc(5). */
 #include <ctype.h>
 
 #include "base/array.h"
 #include "health/source.h"
 
-#define MODE(name) { "system.cpu.time", "cpu.mode=" name, "ns", HEALTH_COUNTER, -1 }
+#define MODE(name)                                                            \
+	{                                                                     \
+		"system.cpu.time", "cpu.mode=" name, "ns", HEALTH_COUNTER, -1 \
+	}
 
-/* In the order of the file. guest is part of user, and guest_nice of nice, as the kernel counts them. */
+/* In the order of the file. guest is part of user, and guest_nice of nice, as the kernel counts
+ * them. */
 const struct series cpu_series[] = {
 	MODE("user"),	   MODE("nice"),    MODE("system"), MODE("idle"),  MODE("iowait"),
 	MODE("interrupt"), MODE("softirq"), MODE("steal"),  MODE("guest"),
@@ -15,13 +20,16 @@ const struct series cpu_series[] = {
 const size_t cpu_series_n = ARRAY_SIZE(cpu_series);
 
 static const enum health_column total_columns[] = {
-	HEALTH_cpu_user_ns, HEALTH_cpu_nice_ns,	   HEALTH_cpu_system_ns, HEALTH_cpu_idle_ns,  HEALTH_cpu_iowait_ns,
-	HEALTH_cpu_irq_ns,  HEALTH_cpu_softirq_ns, HEALTH_cpu_steal_ns,	 HEALTH_cpu_guest_ns,
+	HEALTH_cpu_user_ns,    HEALTH_cpu_nice_ns,   HEALTH_cpu_system_ns,
+	HEALTH_cpu_idle_ns,    HEALTH_cpu_iowait_ns, HEALTH_cpu_irq_ns,
+	HEALTH_cpu_softirq_ns, HEALTH_cpu_steal_ns,  HEALTH_cpu_guest_ns,
 };
 
 static const struct source_key keys[] = {
-	{ "intr", HEALTH_interrupts, 1 },	 { "ctxt", HEALTH_context_switches, 1 },
-	{ "processes", HEALTH_processes_created, 1 }, { "procs_running", HEALTH_procs_running, 1 },
+	{ "intr", HEALTH_interrupts, 1 },
+	{ "ctxt", HEALTH_context_switches, 1 },
+	{ "processes", HEALTH_processes_created, 1 },
+	{ "procs_running", HEALTH_procs_running, 1 },
 	{ "procs_blocked", HEALTH_procs_blocked, 1 },
 };
 

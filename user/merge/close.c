@@ -31,9 +31,10 @@ static int compare_u32(const void *a, const void *b)
 	return compare(*(const uint32_t *)a, *(const uint32_t *)b);
 }
 
-/* Counting sort: each row's part begins at its first_offset; samples mostly arrive in order of time. */
-static void place_offsets(struct merge *m, struct tick_row *rows, size_t n, uint32_t *place, uint32_t *offsets,
-			  uint32_t longest_us)
+/* Counting sort: each row's part begins at its first_offset; samples mostly arrive in order of
+ * time. */
+static void place_offsets(struct merge *m, struct tick_row *rows, size_t n, uint32_t *place,
+			  uint32_t *offsets, uint32_t longest_us)
 {
 	for (size_t i = 0; i < m->samples_n; i++) {
 		uint32_t us = m->samples[i].offset_us;
@@ -96,22 +97,28 @@ static int tell_dropped(struct merge *m)
 		const char *name;
 		uint64_t *value;
 	} counts[] = {
-		{ "merge.stacks_dropped", &d->stacks },	    { "merge.functions_dropped", &d->functions },
-		{ "merge.binaries_dropped", &d->binaries }, { "merge.samples_dropped", &d->samples },
-		{ "merge.events_dropped", &d->events },	    { "merge.quality_dropped", &d->quality },
-		{ "merge.late", &d->late },		    { "merge.early", &d->early },
+		{ "merge.stacks_dropped", &d->stacks },
+		{ "merge.functions_dropped", &d->functions },
+		{ "merge.binaries_dropped", &d->binaries },
+		{ "merge.samples_dropped", &d->samples },
+		{ "merge.events_dropped", &d->events },
+		{ "merge.quality_dropped", &d->quality },
+		{ "merge.late", &d->late },
+		{ "merge.early", &d->early },
 		{ "merge.identities_forgotten", &d->forgotten },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(counts); i++) {
-		if (*counts[i].value && merge_quality(m, counts[i].name, (int64_t)*counts[i].value) < 0)
+		if (*counts[i].value &&
+		    merge_quality(m, counts[i].name, (int64_t)*counts[i].value) < 0)
 			return -ENOMEM;
 		*counts[i].value = 0;
 	}
 	return 0;
 }
 
-int merge_tick_close(struct merge *m, uint64_t end_ns, uint64_t wall_ns, struct health *health, struct tick **ret)
+int merge_tick_close(struct merge *m, uint64_t end_ns, uint64_t wall_ns, struct health *health,
+		     struct tick **ret)
 {
 	_cleanup_free_ struct tick *next = calloc(1, sizeof(*next));
 	struct tick *t = m->open;

@@ -115,10 +115,12 @@ static uint32_t offset_us(struct merge *m, uint64_t time_ns)
 	return us < UINT32_MAX ? (uint32_t)us : UINT32_MAX;
 }
 
-int merge_sample(struct merge *m, const struct kymo_sample *head, uint32_t thread, const struct sample_frame *frames,
-		 size_t frames_n)
+int merge_sample(struct merge *m, const struct kymo_sample *head, uint32_t thread,
+		 const struct sample_frame *frames, size_t frames_n)
 {
-	struct row_key key = { .thread = thread, .source = head->source, .state = head->state, .end = head->end };
+	struct row_key key = {
+		.thread = thread, .source = head->source, .state = head->state, .end = head->end
+	};
 	struct seen_last last;
 	struct tick_row *row;
 	uint32_t index = 0;
@@ -142,11 +144,13 @@ int merge_sample(struct merge *m, const struct kymo_sample *head, uint32_t threa
 	row->count++;
 	row->weight += head->weight;
 	merge_seen_take(&last, head, thread, &row->seen);
-	m->samples[m->samples_n++] = (struct merge_sample_at){ index, offset_us(m, head->head.time_ns) };
+	m->samples[m->samples_n++] =
+		(struct merge_sample_at){ index, offset_us(m, head->head.time_ns) };
 	return 0;
 }
 
-int merge_event(struct merge *m, const struct event *e, const struct sample_frame *frames, size_t frames_n)
+int merge_event(struct merge *m, const struct event *e, const struct sample_frame *frames,
+		size_t frames_n)
 {
 	struct tick *t = m->open;
 	struct event new = *e;
@@ -177,7 +181,8 @@ static void process_tick_add(struct process_tick *sum, const struct process_tick
 {
 	struct seen before = sum->change;
 
-	before.rss_anon_pages = before.rss_file_pages = before.rss_shmem_pages = before.swap_pages = 0;
+	before.rss_anon_pages = before.rss_file_pages = before.rss_shmem_pages = before.swap_pages =
+		0;
 	sum->change = p->change;
 	merge_seen_add(&sum->change, &before);
 	sum->ended |= p->ended;

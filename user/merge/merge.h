@@ -22,19 +22,23 @@ struct merge_limits {
 int merge_new(const struct merge_limits *limits, struct merge **ret);
 void merge_free(struct merge *m);
 
-/* Ids: found or given. The structs' own id is ignored, strings are copied. 0 = no memory or at a bound. */
-uint32_t merge_binary(struct merge *m, const struct binary *b);	    /* same kind, dev, inode, path */
-uint32_t merge_function(struct merge *m, const struct function *f); /* same kind, binary, name, file, first_line */
-/* A process by (pid, start_ns), a thread by (tid, start_ns): changed fields are told again with the next tick. */
+/* Ids: found or given. The structs' own id is ignored, strings are copied. 0 = no memory or at a
+ * bound. */
+uint32_t merge_binary(struct merge *m, const struct binary *b); /* same kind, dev, inode, path */
+uint32_t merge_function(struct merge *m,
+			const struct function *f); /* same kind, binary, name, file, first_line */
+/* A process by (pid, start_ns), a thread by (tid, start_ns): changed fields are told again with
+ * the next tick. */
 uint32_t merge_process(struct merge *m, const struct process *p);
 uint32_t merge_thread(struct merge *m, uint32_t process, const struct kymo_who *who);
 
 /* Starts the tick in which the next samples fall. */
 void merge_tick_begin(struct merge *m, uint64_t start_ns);
 /* frames leaf first; the counters in `head` make the seen-at changes. 0 or -ENOMEM. */
-int merge_sample(struct merge *m, const struct kymo_sample *head, uint32_t thread, const struct sample_frame *frames,
-		 size_t frames_n);
-int merge_event(struct merge *m, const struct event *e, const struct sample_frame *frames, size_t frames_n);
+int merge_sample(struct merge *m, const struct kymo_sample *head, uint32_t thread,
+		 const struct sample_frame *frames, size_t frames_n);
+int merge_event(struct merge *m, const struct event *e, const struct sample_frame *frames,
+		size_t frames_n);
 int merge_process_tick(struct merge *m, const struct process_tick *p);
 int merge_quality(struct merge *m, const char *counter, int64_t value);
 /* A thread or process has ended: its counters are forgotten (its ids stay). */
@@ -42,18 +46,19 @@ void merge_thread_ended(struct merge *m, uint32_t tid);
 void merge_process_ended(struct merge *m, uint32_t pid);
 
 /* Ends the tick. Takes the health's contents (left empty). The caller owns *ret (tick_free). */
-int merge_tick_close(struct merge *m, uint64_t end_ns, uint64_t wall_ns, struct health *health, struct tick **ret);
+int merge_tick_close(struct merge *m, uint64_t end_ns, uint64_t wall_ns, struct health *health,
+		     struct tick **ret);
 
-/* A native frame to be named: (binary, offset) that had no function when it came. Only frames of ticks that have
- * been closed (a name must not reach the store before its frame), told once each, in batches: fills at most max,
- * returns how many. */
+/* A native frame to be named: (binary, offset) that had no function when it came. Only frames of
+ * ticks that have been closed (a name must not reach the store before its frame), told once
+ * each, in batches: fills at most max, returns how many. */
 struct merge_unnamed {
 	uint32_t frame, binary;
 	uint64_t offset;
 };
 size_t merge_take_unnamed(struct merge *m, struct merge_unnamed *out, size_t max);
-/* New functions that only late names use, to be stored with them: moves what merge_function gave since the last
- * tick close or call into names->functions. */
+/* New functions that only late names use, to be stored with them: moves what merge_function gave
+ * since the last tick close or call into names->functions. */
 int merge_take_functions(struct merge *m, struct late_names *names);
 
 #endif

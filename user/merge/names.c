@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Ids of binaries, functions, processes and threads. What is new or changed goes into the open tick. */
+/* Ids of binaries, functions, processes and threads. What is new or changed goes into the open
+ * tick. */
 #include <errno.h>
 #include <string.h>
 
@@ -46,8 +47,10 @@ void merge_names_init(struct merge *m)
 {
 	hmap_init(&m->binaries, sizeof(struct binary_key), sizeof(uint32_t), MERGE_BINARIES_MAX);
 	hmap_init(&m->functions, sizeof(struct function_key), sizeof(uint32_t), 0);
-	hmap_init(&m->processes, sizeof(struct process_key), sizeof(struct process_told), MERGE_PROCESSES_MAX);
-	hmap_init(&m->threads, sizeof(struct thread_key), sizeof(struct thread_told), MERGE_THREADS_MAX);
+	hmap_init(&m->processes, sizeof(struct process_key), sizeof(struct process_told),
+		  MERGE_PROCESSES_MAX);
+	hmap_init(&m->threads, sizeof(struct thread_key), sizeof(struct thread_told),
+		  MERGE_THREADS_MAX);
 }
 
 static char *copy(const char *text)
@@ -100,7 +103,8 @@ static int function_add(struct merge *m, const struct function *f, uint32_t id)
 	_cleanup_free_ char *file = copy(f->file);
 	struct function new = *f;
 
-	if (!name || !file || array_reserve(&t->functions, &m->caps.functions, t->functions_n + 1) < 0)
+	if (!name || !file ||
+	    array_reserve(&t->functions, &m->caps.functions, t->functions_n + 1) < 0)
 		return -ENOMEM;
 	new.id = id;
 	new.name = TAKE_PTR(name);
@@ -111,12 +115,15 @@ static int function_add(struct merge *m, const struct function *f, uint32_t id)
 
 uint32_t merge_function(struct merge *m, const struct function *f)
 {
-	struct function_key key = { .kind = f->kind, .binary = f->binary, .first_line = f->first_line };
+	struct function_key key = { .kind = f->kind,
+				    .binary = f->binary,
+				    .first_line = f->first_line };
 	/* The few synthetic ones say what is missing: they are not what the bound is for. */
 	bool bounded = f->kind != FRAME_SYNTHETIC;
 	uint32_t *id;
 
-	if (strings_intern(m->strings, f->name, &key.name) < 0 || strings_intern(m->strings, f->file, &key.file) < 0) {
+	if (strings_intern(m->strings, f->name, &key.name) < 0 ||
+	    strings_intern(m->strings, f->file, &key.file) < 0) {
 		m->dropped.functions++;
 		return 0;
 	}
@@ -168,14 +175,16 @@ static uint64_t process_hash(const struct process *p)
 }
 
 /* Told already in this tick: replaced there. */
-static int process_tell(struct merge *m, const struct process *p, struct process_told *told, bool again)
+static int process_tell(struct merge *m, const struct process *p, struct process_told *told,
+			bool again)
 {
 	struct tick *t = m->open;
 	_cleanup_free_ char *exe = copy(p->exe);
 	_cleanup_free_ char *cmdline = copy(p->cmdline);
 	struct process *place;
 
-	if (!exe || !cmdline || array_reserve(&t->processes, &m->caps.processes, t->processes_n + 1) < 0)
+	if (!exe || !cmdline ||
+	    array_reserve(&t->processes, &m->caps.processes, t->processes_n + 1) < 0)
 		return -ENOMEM;
 	if (again && told->opened == m->opened) {
 		place = &t->processes[told->index];
@@ -222,7 +231,8 @@ uint32_t merge_process(struct merge *m, const struct process *p)
 		told->id = m->process_last + 1;
 	if (process_tell(m, p, told, !new) < 0) {
 		if (!new)
-			return told->id; /* known, only the change is missing: tried again next time */
+			return told
+				->id; /* known, only the change is missing: tried again next time */
 		hmap_remove(&m->processes, &key);
 		return 0;
 	}
@@ -231,7 +241,8 @@ uint32_t merge_process(struct merge *m, const struct process *p)
 	return told->id;
 }
 
-static int thread_tell(struct merge *m, const struct kymo_who *who, struct thread_told *told, bool again)
+static int thread_tell(struct merge *m, const struct kymo_who *who, struct thread_told *told,
+		       bool again)
 {
 	struct tick *t = m->open;
 	struct thread *place;
@@ -262,7 +273,8 @@ uint32_t merge_thread(struct merge *m, uint32_t process, const struct kymo_who *
 	told = put_or_forget(m, &m->threads, &key, &new);
 	if (!told)
 		return 0;
-	if (!new && told->process == process && memcmp(told->comm, who->comm, sizeof(told->comm)) == 0)
+	if (!new && told->process == process &&
+	    memcmp(told->comm, who->comm, sizeof(told->comm)) == 0)
 		return told->id;
 	if (new)
 		told->id = m->thread_last + 1;

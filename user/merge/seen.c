@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Seen at: the change of the kernel's counters between two samples of one thread (RSS: of one process). */
+/* Seen at: the change of the kernel's counters between two samples of one thread (RSS: of one
+ * process). */
 #include <errno.h>
 
 #include "merge/state.h"
@@ -36,7 +37,8 @@ static void *put_or_restart(struct hmap *map, uint32_t key)
 	return value;
 }
 
-int merge_seen_find(struct merge *m, const struct kymo_sample *head, uint32_t thread, struct seen_last *ret)
+int merge_seen_find(struct merge *m, const struct kymo_sample *head, uint32_t thread,
+		    struct seen_last *ret)
 {
 	struct seen_last last = { put_or_restart(&m->thread_seen, head->who.tid),
 				  put_or_restart(&m->process_seen, head->who.pid) };
@@ -52,7 +54,8 @@ int merge_seen_find(struct merge *m, const struct kymo_sample *head, uint32_t th
 	return 0;
 }
 
-static void take_thread(struct seen_thread *last, const struct kymo_counters *c, uint32_t thread, struct seen *sum)
+static void take_thread(struct seen_thread *last, const struct kymo_counters *c, uint32_t thread,
+			struct seen *sum)
 {
 	/* Unsigned differences wrap to the right signed ones. */
 	if (last->thread) {
@@ -61,8 +64,10 @@ static void take_thread(struct seen_thread *last, const struct kymo_counters *c,
 		sum->major_faults = (int64_t)(c->major_faults - last->major_faults);
 		sum->read_bytes = (int64_t)(c->read_bytes - last->read_bytes);
 		sum->write_bytes = (int64_t)(c->write_bytes - last->write_bytes);
-		sum->voluntary_switches = (int64_t)(c->voluntary_switches - last->voluntary_switches);
-		sum->involuntary_switches = (int64_t)(c->involuntary_switches - last->involuntary_switches);
+		sum->voluntary_switches =
+			(int64_t)(c->voluntary_switches - last->voluntary_switches);
+		sum->involuntary_switches =
+			(int64_t)(c->involuntary_switches - last->involuntary_switches);
 	}
 	*last = (struct seen_thread){ .thread = thread,
 				      .cpu_ns = c->cpu_ns,
@@ -80,7 +85,8 @@ static int64_t change(int64_t now, int64_t before)
 	return (int64_t)((uint64_t)now - (uint64_t)before);
 }
 
-static void take_process(struct seen_process *last, const struct kymo_sample *head, struct seen *sum)
+static void take_process(struct seen_process *last, const struct kymo_sample *head,
+			 struct seen *sum)
 {
 	const struct kymo_counters *c = &head->counters;
 
@@ -101,7 +107,8 @@ static void take_process(struct seen_process *last, const struct kymo_sample *he
 				       .swap_pages = c->swap_pages };
 }
 
-void merge_seen_take(const struct seen_last *last, const struct kymo_sample *head, uint32_t thread, struct seen *sum)
+void merge_seen_take(const struct seen_last *last, const struct kymo_sample *head, uint32_t thread,
+		     struct seen *sum)
 {
 	struct seen change_now = { 0 };
 

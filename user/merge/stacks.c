@@ -17,7 +17,8 @@ struct stack_key {
 	uint32_t parent, frame;
 };
 
-static_assert(sizeof(struct frame_key) == 24 && sizeof(struct stack_key) == 8, "keys without padding");
+static_assert(sizeof(struct frame_key) == 24 && sizeof(struct stack_key) == 8,
+	      "keys without padding");
 
 void merge_stacks_init(struct merge *m)
 {
@@ -72,7 +73,8 @@ static int frame_add(struct merge *m, const struct sample_frame *s, uint32_t id)
 /* 0, -ENOMEM, -ENOSPC at the bound (`spare` more are kept for what is synthetic). */
 static int frame_intern(struct merge *m, const struct sample_frame *s, size_t spare, uint32_t *ret)
 {
-	const struct frame_key key = { s->offset, s->binary, s->function, s->line, (uint16_t)s->kind, s->by_fp };
+	const struct frame_key key = { s->offset, s->binary,	     s->function,
+				       s->line,	  (uint16_t)s->kind, s->by_fp };
 	uint32_t *id = hmap_get(&m->frames, &key);
 
 	if (id) {
@@ -93,7 +95,8 @@ static int frame_intern(struct merge *m, const struct sample_frame *s, size_t sp
 	return 0;
 }
 
-static int node_intern(struct merge *m, uint32_t parent, uint32_t frame, size_t spare, uint32_t *ret)
+static int node_intern(struct merge *m, uint32_t parent, uint32_t frame, size_t spare,
+		       uint32_t *ret)
 {
 	const struct stack_key key = { parent, frame };
 	struct tick *t = m->open;
@@ -140,7 +143,8 @@ static int no_stack(struct merge *m, uint32_t end, uint32_t *ret)
 	if (end > KYMO_END_MAX)
 		end = KYMO_END_MAX;
 	if (!m->no_stack[end]) {
-		const char *why = end < KYMO_END_MAX && end_names[end] ? end_names[end] : "unknown end";
+		const char *why = end < KYMO_END_MAX && end_names[end] ? end_names[end]
+								       : "unknown end";
 		int r;
 
 		snprintf(name, sizeof(name), "[no stack: %s]", why);
@@ -165,7 +169,8 @@ static int dropped_stack(struct merge *m, uint32_t *ret)
 	return 0;
 }
 
-int merge_stack(struct merge *m, const struct sample_frame *frames, size_t frames_n, uint32_t end, uint32_t *ret)
+int merge_stack(struct merge *m, const struct sample_frame *frames, size_t frames_n, uint32_t end,
+		uint32_t *ret)
 {
 	uint32_t node = 0;
 

@@ -7,14 +7,15 @@
 #include "base/strings.h"
 #include "merge/merge.h"
 
-/* What has no limit in merge_limits. Ids of threads and processes are for good in a profile; at these bounds all are
- * forgotten and told again under new ids, which keeps a recording without end alive. */
-#define MERGE_PROCESSES_MAX	(1U << 20)
-#define MERGE_THREADS_MAX	(1U << 21)
-#define MERGE_BINARIES_MAX	(1U << 18)
-#define MERGE_TICK_SAMPLES_MAX	(1U << 23)
-#define MERGE_TICK_EVENTS_MAX	(1U << 16)
-#define MERGE_TICK_QUALITY_MAX	1024
+/* What has no limit in merge_limits. Ids of threads and processes are for good in a profile; at
+ * these bounds all are forgotten and told again under new ids, which keeps a recording without
+ * end alive. */
+#define MERGE_PROCESSES_MAX    (1U << 20)
+#define MERGE_THREADS_MAX      (1U << 21)
+#define MERGE_BINARIES_MAX     (1U << 18)
+#define MERGE_TICK_SAMPLES_MAX (1U << 23)
+#define MERGE_TICK_EVENTS_MAX  (1U << 16)
+#define MERGE_TICK_QUALITY_MAX 1024
 
 /* One sample of the open tick, in order of arrival. */
 struct merge_sample_at {
@@ -42,8 +43,9 @@ struct merge {
 	struct hmap processes, threads;			 /* key -> id and what was told */
 	struct hmap thread_seen, process_seen;		 /* tid, pid -> the last counters */
 	uint32_t binary_last, function_last, frame_last, stack_last, process_last, thread_last;
-	uint32_t dropped_stack;			/* "[dropped: too many stacks]"; 0 = not made yet */
-	uint32_t no_stack[KYMO_END_MAX + 1];	/* stacks of samples without frames; 0 = not made yet */
+	uint32_t dropped_stack; /* "[dropped: too many stacks]"; 0 = not made yet */
+	uint32_t
+		no_stack[KYMO_END_MAX + 1]; /* stacks of samples without frames; 0 = not made yet */
 
 	struct merge_unnamed *unnamed;
 	size_t unnamed_at, unnamed_n, unnamed_cap; /* from _at to _n: not taken yet */
@@ -63,16 +65,20 @@ void merge_names_init(struct merge *m);
 void merge_stacks_init(struct merge *m);
 
 /* frames leaf first; none gives a synthetic stack that says why. 0 with *ret, or -ENOMEM. */
-int merge_stack(struct merge *m, const struct sample_frame *frames, size_t frames_n, uint32_t end, uint32_t *ret);
+int merge_stack(struct merge *m, const struct sample_frame *frames, size_t frames_n, uint32_t end,
+		uint32_t *ret);
 
-/* The counters that a thread and its process had at the sample before; valid until the next call. */
+/* The counters that a thread and its process had at the sample before; valid until the next
+ * call. */
 struct seen_last {
 	struct seen_thread *thread;
 	struct seen_process *process;
 };
-int merge_seen_find(struct merge *m, const struct kymo_sample *head, uint32_t thread, struct seen_last *ret);
+int merge_seen_find(struct merge *m, const struct kymo_sample *head, uint32_t thread,
+		    struct seen_last *ret);
 /* Adds the changes since then to *sum, and keeps the new counters. Cannot fail. */
-void merge_seen_take(const struct seen_last *last, const struct kymo_sample *head, uint32_t thread, struct seen *sum);
+void merge_seen_take(const struct seen_last *last, const struct kymo_sample *head, uint32_t thread,
+		     struct seen *sum);
 void merge_seen_add(struct seen *sum, const struct seen *change);
 void merge_seen_init(struct merge *m);
 

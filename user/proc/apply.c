@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What happened to processes, in order of time. Whatever is needed of a short-lived one comes from here: its folder in
- * /proc is gone before its events are read. */
+/* What happened to processes, in order of time. Whatever is needed of a short-lived one comes
+ * from here: its folder in /proc is gone before its events are read. */
 #include <errno.h>
 #include <string.h>
 
@@ -87,7 +87,8 @@ static int apply_exec(struct proc_table *t, struct life *l, const struct process
 	mappings_clear(t, l);
 	l->unread = false;
 	l->exe_stale = l->exe_next = true;
-	if (life_set_text(&l->p.info.exe, "", 0) < 0 || life_set_text(&l->p.info.cmdline, "", 0) < 0)
+	if (life_set_text(&l->p.info.exe, "", 0) < 0 ||
+	    life_set_text(&l->p.info.cmdline, "", 0) < 0)
 		return -ENOMEM;
 	return 0;
 }

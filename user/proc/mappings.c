@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Executable mappings of a process: sorted, without overlaps, copied on write; and the paths that they share. */
+/* Executable mappings of a process: sorted, without overlaps, copied on write; and the paths
+ * that they share. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +11,8 @@
 #include "proc/state.h"
 
 #define DELETED " (deleted)"
-/* Paths of files that nobody maps any more are dropped when the table is full, not more often than this. */
+/* Paths of files that nobody maps any more are dropped when the table is full, not more often
+ * than this. */
 #define COMPACT_AFTER 8192
 
 static void list_free(struct proc_table *t, struct mapping_list *list)
@@ -78,8 +80,8 @@ static size_t first_ending_after(const struct mapping_list *list, uint64_t addre
 }
 
 /* What is left of old mappings at both sides of the new one; returns how many pieces. */
-static size_t pieces(const struct mapping_list *list, size_t from, size_t to, const struct proc_mapping *m,
-		     struct proc_mapping out[3])
+static size_t pieces(const struct mapping_list *list, size_t from, size_t to,
+		     const struct proc_mapping *m, struct proc_mapping out[3])
 {
 	size_t n = 0;
 
@@ -105,7 +107,8 @@ int mappings_insert(struct proc_table *t, struct life *l, const struct proc_mapp
 
 	if (m->start >= m->end)
 		return 0;
-	if ((list && list->n + 2 > PROC_PROCESS_MAPPINGS_MAX) || t->stats.mappings + 2 > PROC_MAPPINGS_MAX) {
+	if ((list && list->n + 2 > PROC_PROCESS_MAPPINGS_MAX) ||
+	    t->stats.mappings + 2 > PROC_MAPPINGS_MAX) {
 		t->stats.dropped++;
 		return 0;
 	}
@@ -135,7 +138,8 @@ const struct proc_mapping *proc_find_mapping(const struct proc_process *p, uint6
 	return i < l->list->n && l->list->items[i].start <= address ? &l->list->items[i] : NULL;
 }
 
-/* All paths that are still mapped, into `paths`; when that holds them already, the mappings point there. */
+/* All paths that are still mapped, into `paths`; when that holds them already, the mappings
+ * point there. */
 static int keep_paths(struct proc_table *t, struct strings *paths, bool point)
 {
 	size_t pos = 0;
@@ -159,7 +163,8 @@ static int keep_paths(struct proc_table *t, struct strings *paths, bool point)
 	return 0;
 }
 
-/* New names for ever (a build host's) must not fill the table: keeps those that are still mapped. */
+/* New names for ever (a build host's) must not fill the table: keeps those that are still
+ * mapped. */
 static int paths_compact(struct proc_table *t)
 {
 	struct strings *paths;
@@ -177,6 +182,9 @@ static int paths_compact(struct proc_table *t)
 	}
 	strings_free(t->paths);
 	t->paths = paths;
+	/* Where little was freed, little is gained by trying again soon. */
+	if (strings_count(paths) < PROC_PATHS_MAX / 8 * 7)
+		t->paths_refused = 0;
 	return 0;
 }
 

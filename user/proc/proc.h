@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Processes and their executable mappings: one reading of /proc at the start, kept true by the sideband's
- * events in order of time. Bounded; what is dropped at a bound is counted.
+ * Processes and their executable mappings: one reading of /proc at the start, kept true by the
+ * sideband's events in order of time. Bounded; what is dropped at a bound is counted.
  */
 #ifndef KYMO_PROC_PROC_H
 #define KYMO_PROC_PROC_H
@@ -16,7 +16,8 @@ struct proc_mapping {
 	uint64_t start, end, pgoff_bytes;
 	uint64_t inode;
 	uint32_t dev;
-	const char *path; /* interned; "" = anonymous; "[vdso]"; "/usr/lib/x.so" (as mapped, " (deleted)" removed) */
+	/* Interned. "" = anonymous; "[vdso]"; "/usr/lib/x.so": as mapped, " (deleted)" removed. */
+	const char *path;
 	bool is_file;
 };
 
@@ -30,8 +31,8 @@ struct proc_process {
 
 struct proc_table;
 
-/* A file is mapped that no process had mapped before (by device and inode); after 65,536 files it may be told again.
- * Called during scan, apply and find. */
+/* A file is mapped that no process had mapped before (by device and inode); after 65,536 files
+ * it may be told again. Called during scan, apply and find. */
 typedef void (*proc_new_file)(void *data, uint32_t pid, const struct proc_mapping *mapping);
 
 int proc_table_new(const char *proc, proc_new_file new_file, void *data, struct proc_table **ret);
@@ -39,8 +40,9 @@ void proc_table_free(struct proc_table *t);
 /* Reads all of /proc (pid 0) or one process. Processes that vanish meanwhile are no error. */
 int proc_scan(struct proc_table *t, uint32_t pid);
 int proc_apply(struct proc_table *t, const struct process_event *e);
-/* Found, or made from /proc and `who` when it was not known (its reading may fail: then comm is all there is). The pointer is
- * valid until the next scan, apply or find. NULL = no memory. start_ns of a different life of the pid makes a new process. */
+/* Found, or made from /proc and `who` when it was not known (its reading may fail: then comm is
+ * all there is). The pointer is valid until the next scan, apply or find. NULL = no memory.
+ * start_ns of a different life of the pid makes a new process. */
 struct proc_process *proc_find(struct proc_table *t, const struct kymo_who *who);
 const struct proc_mapping *proc_find_mapping(const struct proc_process *p, uint64_t address);
 /* Forgets processes whose exit is older than before_ns: their last samples have been delivered. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The files of one process in /proc: proc(5). They may vanish, or be another process's, between any two reads. */
+/* The files of one process in /proc: proc(5). They may vanish, or be another process's, between
+ * any two reads. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -45,7 +46,8 @@ static ssize_t read_some(int proc_fd, uint32_t pid, const char *name, char *out,
 	return (ssize_t)n;
 }
 
-/* The name is in parentheses and may hold anything, parentheses and newlines too: the last one ends it. */
+/* The name is in parentheses and may hold anything, parentheses and newlines too: the last one
+ * ends it. */
 static int parse_stat(char *line, struct proc_stat *ret)
 {
 	char *name = strchr(line, '('), *end = strrchr(line, ')');
@@ -57,10 +59,11 @@ static int parse_stat(char *line, struct proc_stat *ret)
 		return -EBADMSG;
 	n = (size_t)(end - name - 1);
 	memcpy(s.comm, name + 1, n < sizeof(s.comm) - 1 ? n : sizeof(s.comm) - 1);
-	/* state ppid pgrp session tty tpgid flags minflt cminflt majflt cmajflt utime stime cutime cstime
-	 * priority nice num_threads itrealvalue starttime */
+	/* state ppid pgrp session tty tpgid flags minflt cminflt majflt cmajflt utime stime
+	 * cutime cstime priority nice num_threads itrealvalue starttime */
 	if (sscanf(end + 1,
-		   " %c %u %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %u %*d %llu ",
+		   " %c %u %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %u %*d "
+		   "%llu ",
 		   &s.state, &s.parent_pid, &s.threads, &start) != 4)
 		return -EBADMSG;
 	s.start_ticks = start;
@@ -153,8 +156,8 @@ static int map_line(struct proc_table *t, struct life *l, char *line)
 	char perms[5];
 	int path = 0, r;
 
-	if (sscanf(line, "%llx-%llx %4s %llx %x:%x %llu %n", &start, &end, perms, &pgoff, &major, &minor, &inode,
-		   &path) != 7 ||
+	if (sscanf(line, "%llx-%llx %4s %llx %x:%x %llu %n", &start, &end, perms, &pgoff, &major,
+		   &minor, &inode, &path) != 7 ||
 	    path == 0 || strlen(perms) != 4)
 		return 0;
 	if (perms[2] != 'x')

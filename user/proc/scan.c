@@ -45,7 +45,8 @@ static int open_dir(int proc_fd, DIR **ret)
 	return 0;
 }
 
-/* A fork is told just after the start that stat shows; and a pid is not used twice within so short a time. */
+/* A fork is told just after the start that stat shows; and a pid is not used twice within so
+ * short a time. */
 static bool same_life(const struct proc_table *t, const struct life *l, uint64_t start_ticks)
 {
 	uint64_t start = start_ticks * t->tick_ns;
@@ -54,10 +55,12 @@ static bool same_life(const struct proc_table *t, const struct life *l, uint64_t
 		return l->p.info.start_ns / t->tick_ns == start_ticks;
 	if (l->p.exited)
 		return false;
-	return l->born_ns == 0 || (start <= l->born_ns + t->tick_ns && l->born_ns <= start + 2 * NS_PER_SEC);
+	return l->born_ns == 0 ||
+	       (start <= l->born_ns + t->tick_ns && l->born_ns <= start + 2 * NS_PER_SEC);
 }
 
-static struct life *life_of(struct proc_table *t, uint32_t pid, const struct proc_stat *stat, uint64_t now_ns)
+static struct life *life_of(struct proc_table *t, uint32_t pid, const struct proc_stat *stat,
+			    uint64_t now_ns)
 {
 	struct life *l = life_newest(t, pid);
 
@@ -80,7 +83,8 @@ static void set_gone(struct life *l, uint64_t now_ns)
 	l->exit_ns = now_ns;
 }
 
-/* What belongs to the memory map. A leader that ended before its threads has none to show: what is known stays. */
+/* What belongs to the memory map. A leader that ended before its threads has none to show: what
+ * is known stays. */
 static int read_whole(struct proc_table *t, struct life *l, const struct proc_stat *stat)
 {
 	int r;
@@ -103,7 +107,8 @@ int scan_process(struct proc_table *t, uint32_t pid, struct life **ret)
 
 	if (r < 0)
 		return r;
-	/* Dead and waiting to be reaped: nothing of it can be read, and what was known of it stays. */
+	/* Dead and waiting to be reaped: nothing of it can be read, and what was known of it
+	 * stays. */
 	if ((stat.state == 'Z' || stat.state == 'X') && stat.threads <= 1)
 		return -ESRCH;
 	l = life_of(t, pid, &stat, now_ns);
@@ -235,11 +240,13 @@ int proc_descendants(const char *proc, uint32_t pid, uint32_t **ret, size_t *ret
 	found = malloc((n + 1) * sizeof(*found));
 	if (!found)
 		return -ENOMEM;
-	/* Each pid is in `all` once, so each is found at most once, whatever parents are claimed. */
+	/* Each pid is in `all` once, so each is found at most once, whatever parents are
+	 * claimed. */
 	for (size_t next = 0; next <= found_n; next++) {
 		uint32_t parent = next == 0 ? pid : found[next - 1];
 
-		for (size_t i = first_child(all, n, parent); i < n && all[i].parent == parent; i++) {
+		for (size_t i = first_child(all, n, parent); i < n && all[i].parent == parent;
+		     i++) {
 			if (all[i].pid != pid)
 				found[found_n++] = all[i].pid;
 		}

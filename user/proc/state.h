@@ -7,13 +7,13 @@
 #include "base/strings.h"
 #include "proc/proc.h"
 
-#define PROC_PROCESSES_MAX	   65536
-#define PROC_PROCESS_MAPPINGS_MAX  8192
-#define PROC_MAPPINGS_MAX	   500000
-#define PROC_PATHS_MAX		   65536
-#define PROC_FILES_MAX		   65536
-#define PROC_CMDLINE_MAX	   1024
-#define PROC_PATH_MAX		   4096
+#define PROC_PROCESSES_MAX	  65536
+#define PROC_PROCESS_MAPPINGS_MAX 8192
+#define PROC_MAPPINGS_MAX	  500000
+#define PROC_PATHS_MAX		  65536
+#define PROC_FILES_MAX		  65536
+#define PROC_CMDLINE_MAX	  1024
+#define PROC_PATH_MAX		  4096
 
 /* Shared by a process and the children that it forked, until one of them changes its own. */
 struct mapping_list {
@@ -23,24 +23,24 @@ struct mapping_list {
 };
 
 enum start_precision {
-	START_UNKNOWN, /* from a fork event: born_ns is about right; or not known at all: born_ns is 0 */
+	START_UNKNOWN, /* born_ns is about right, from a fork event; or 0: not known at all */
 	START_JIFFIES, /* from /proc/PID/stat: rounded down to ticks */
 	START_EXACT,   /* from the kernel */
 };
 
 /* One life of a pid. */
 struct life {
-	struct proc_process p; /* first: proc_find hands it out */
+	struct proc_process p;	   /* first: proc_find hands it out */
 	struct mapping_list *list; /* NULL = none */
 	struct life *older;	   /* an earlier life of the pid, newest first */
 	enum start_precision precision;
 	uint64_t born_ns;    /* CLOCK_BOOTTIME */
 	uint64_t scanned_ns; /* CLOCK_MONOTONIC: events before this are part of what was read */
 	uint64_t exit_ns;
-	uint32_t scan;	 /* number of the last scan that saw it */
-	bool unread;	 /* nothing was read yet: its events began in the middle */
-	bool exe_stale;	 /* exe, cmdline and uid are from before the last exec */
-	bool exe_next;	 /* the next file mapped is the executable: it comes first after an exec */
+	uint32_t scan;	/* number of the last scan that saw it */
+	bool unread;	/* nothing was read yet: its events began in the middle */
+	bool exe_stale; /* exe, cmdline and uid are from before the last exec */
+	bool exe_next;	/* the next file mapped is the executable: it comes first after an exec */
 };
 
 struct proc_table {
@@ -51,8 +51,8 @@ struct proc_table {
 	struct hmap files;  /* struct kymo_file_key -> uint8_t: told */
 	struct strings *paths;
 	size_t paths_refused;
-	uint64_t tick_ns;     /* of start times in /proc/PID/stat */
-	uint64_t scan_ns;     /* when all of /proc was read last */
+	uint64_t tick_ns; /* of start times in /proc/PID/stat */
+	uint64_t scan_ns; /* when all of /proc was read last */
 	uint32_t scan;
 	bool rescan; /* events were lost */
 	struct proc_stats stats;
@@ -60,7 +60,8 @@ struct proc_table {
 
 /* table.c: lives */
 struct life *life_newest(const struct proc_table *t, uint32_t pid); /* NULL = not known */
-/* A new life in front of the older ones, which are marked as exited at now_ns. NULL at the bound. */
+/* A new life in front of the older ones, which are marked as exited at now_ns. NULL at the
+ * bound. */
 struct life *life_new(struct proc_table *t, uint32_t pid, uint64_t now_ns);
 /* Replaces a string of info by a copy, made valid UTF-8; the old one stays when memory is short. */
 int life_set_text(char **place, const char *text, size_t size);
@@ -81,7 +82,8 @@ struct proc_stat {
 	uint64_t start_ticks;
 };
 int read_stat(int proc_fd, uint32_t pid, struct proc_stat *ret);
-void read_identity(struct proc_table *t, struct life *l); /* uid, exe, cmdline; what cannot be read stays */
+void read_identity(struct proc_table *t,
+		   struct life *l); /* uid, exe, cmdline; what cannot be read stays */
 int read_mappings(struct proc_table *t, struct life *l);
 
 /* scan.c: reads one process whole; *ret is its life, NULL at the bound. */

@@ -14,7 +14,8 @@
 #include "kymo/config.h"
 #include "proc/state.h"
 
-/* After losses all of /proc is read anew, not more often than this: a full reading costs milliseconds. */
+/* After losses all of /proc is read anew, not more often than this: a full reading costs
+ * milliseconds. */
 #define RESCAN_NS NS_PER_SEC
 
 int proc_table_new(const char *proc, proc_new_file new_file, void *data, struct proc_table **ret)
@@ -95,9 +96,9 @@ struct life *life_newest(const struct proc_table *t, uint32_t pid)
 	return l ? *l : NULL;
 }
 
-struct life *life_new(struct proc_table *t, uint32_t pid, uint64_t now_ns)
+static struct life *life_alloc(struct proc_table *t, uint32_t pid)
 {
-	struct life *l, **place;
+	struct life *l;
 
 	if (t->stats.processes >= PROC_PROCESSES_MAX) {
 		t->stats.dropped++;
@@ -108,25 +109,49 @@ struct life *life_new(struct proc_table *t, uint32_t pid, uint64_t now_ns)
 		return NULL;
 	t->stats.processes++;
 	l->p.info.pid = pid;
-	if (life_set_text(&l->p.info.exe, "", 0) < 0 || life_set_text(&l->p.info.cmdline, "", 0) < 0)
-		goto fail;
-	place = hmap_put(&t->by_pid, &pid, NULL);
-	if (!place)
-		goto fail;
-	l->older = *place;
 	l->scan = t->scan;
+	if (life_set_text(&l->p.info.exe, "", 0) < 0 ||
+	    life_set_text(&l->p.info.cmdline, "", 0) < 0) {
+		life_free(t, l);
+		return NULL;
+	}
+	return l;
+}
+
+struct life *life_new(struct proc_table *t, uint32_t pid, uint64_t now_ns)
+{
+	struct life *l = life_alloc(t, pid), **place;
+
+	if (!l)
+		return NULL;
+	place = hmap_put(&t->by_pid, &pid, NULL);
+	if (!place) {
+		life_free(t, l);
+		return NULL;
+	}
+	l->older = *place;
 	if (l->older && !l->older->p.exited) {
 		l->older->p.exited = true;
 		l->older->exit_ns = now_ns;
 	}
 	*place = l;
 	return l;
-fail:
-	life_free(t, l);
-	return NULL;
 }
 
-/* How far the start that the kernel told is from what is known of this life; UINT64_MAX = another life. */
+/* A life that is over: it came before the newest one. */
+static struct life *life_new_behind(struct proc_table *t, struct life *newest)
+{
+	struct life *l = life_alloc(t, newest->p.info.pid);
+
+	if (!l)
+		return NULL;
+	l->older = newest->older;
+	newest->older = l;
+	return l;
+}
+
+/* How far the start that the kernel told is from what is known of this life; UINT64_MAX =
+ * another life. */
 static uint64_t distance(const struct proc_table *t, const struct life *l, uint64_t start_ns)
 {
 	switch (l->precision) {
@@ -188,17 +213,26 @@ static void refresh(struct proc_table *t, struct life *l)
 	l->unread = l->exe_stale = false;
 }
 
+static uint64_t started_ns(const struct life *l)
+{
+	return l->precision == START_UNKNOWN ? l->born_ns : l->p.info.start_ns;
+}
+
 /* Known by its sample alone: it began and ended between two drains, or its events were lost. */
 static struct life *life_from_who(struct proc_table *t, const struct kymo_who *who)
 {
-	struct life *l = NULL;
+	struct life *l = NULL, *newest;
 
 	if (who->pid && scan_process(t, who->pid, &l) == 0) {
 		l = life_find(t, who);
 		if (l)
 			return l;
 	}
-	l = life_new(t, who->pid, clock_mono_ns());
+	newest = life_newest(t, who->pid);
+	if (newest && started_ns(newest) > who->process_start_ns)
+		l = life_new_behind(t, newest);
+	else
+		l = life_new(t, who->pid, clock_mono_ns());
 	if (!l)
 		return NULL;
 	l->precision = START_EXACT;

@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What merge promises: sums balance, ids are given once, bounds are counted, a tick is sorted and whole. */
-#include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "unit/test.h"
 
-#include <cmocka.h>
+#include <stdio.h>
 
 #include "merge/merge.h"
 
@@ -18,15 +13,19 @@ struct fixture {
 	uint32_t process, thread;
 };
 
-static const struct process init = { .pid = 1, .start_ns = 7, .comm = "init", .exe = (char *)"/sbin/init" };
+static const struct process init = {
+	.pid = 1, .start_ns = 7, .comm = "init", .exe = (char *)"/sbin/init"
+};
 
 static struct kymo_sample sample_of(uint32_t pid, uint32_t tid, uint64_t time_ns)
 {
-	struct kymo_sample s = { .head = { .time_ns = time_ns },
-				 .who = { .pid = pid, .tid = tid, .process_start_ns = 7, .thread_start_ns = 8 },
-				 .weight = 10,
-				 .source = KYMO_SOURCE_CPU,
-				 .end = KYMO_END_WHOLE };
+	struct kymo_sample s = {
+		.head = { .time_ns = time_ns },
+		.who = { .pid = pid, .tid = tid, .process_start_ns = 7, .thread_start_ns = 8 },
+		.weight = 10,
+		.source = KYMO_SOURCE_CPU,
+		.end = KYMO_END_WHOLE
+	};
 
 	return s;
 }
@@ -58,7 +57,9 @@ static int64_t quality_of(const struct tick *t, const char *counter)
 static int setup_with(void **state, const struct merge_limits *limits)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	struct kymo_who who = { .pid = 1, .tid = 1, .process_start_ns = 7, .thread_start_ns = 8, .comm = "init" };
+	struct kymo_who who = {
+		.pid = 1, .tid = 1, .process_start_ns = 7, .thread_start_ns = 8, .comm = "init"
+	};
 
 	assert_non_null(f);
 	assert_int_equal(merge_new(limits, &f->m), 0);
@@ -94,7 +95,10 @@ static void ids_are_given_once(void **state)
 {
 	struct fixture *f = *state;
 	struct binary b = { .kind = BINARY_FILE, .path = (char *)"/bin/x", .inode = 5, .dev = 1 };
-	struct function fn = { .kind = FRAME_PYTHON, .name = (char *)"main", .file = (char *)"a.py", .first_line = 3 };
+	struct function fn = { .kind = FRAME_PYTHON,
+			       .name = (char *)"main",
+			       .file = (char *)"a.py",
+			       .first_line = 3 };
 	uint32_t binary = merge_binary(f->m, &b), function = merge_function(f->m, &fn);
 	struct tick *t;
 
@@ -119,7 +123,10 @@ static void ids_are_given_once(void **state)
 	tick_free(t);
 
 	/* The next tick has nothing new. */
-	fn = (struct function){ .kind = FRAME_PYTHON, .name = (char *)"main", .file = (char *)"a.py", .first_line = 3 };
+	fn = (struct function){ .kind = FRAME_PYTHON,
+				.name = (char *)"main",
+				.file = (char *)"a.py",
+				.first_line = 3 };
 	assert_int_equal(merge_function(f->m, &fn), 1);
 	t = close_at(f->m, 3000 * MS);
 	assert_int_equal(t->id, 2);
@@ -131,7 +138,9 @@ static void changes_of_processes_are_told_again(void **state)
 {
 	struct fixture *f = *state;
 	struct process p = init;
-	struct kymo_who who = { .pid = 1, .tid = 1, .process_start_ns = 7, .thread_start_ns = 8, .comm = "init" };
+	struct kymo_who who = {
+		.pid = 1, .tid = 1, .process_start_ns = 7, .thread_start_ns = 8, .comm = "init"
+	};
 	struct tick *t;
 
 	/* Changed in the tick in which it was told: once, with the newest. */
@@ -164,7 +173,8 @@ static void changes_of_processes_are_told_again(void **state)
 static void rows_gather_samples_and_are_sorted(void **state)
 {
 	struct fixture *f = *state;
-	const struct sample_frame a[] = { native(1, 0x10), native(1, 0x20) }, b[] = { native(1, 0x30), native(1, 0x20) };
+	const struct sample_frame a[] = { native(1, 0x10), native(1, 0x20) },
+				  b[] = { native(1, 0x30), native(1, 0x20) };
 	struct kymo_sample s = sample_of(1, 1, 1000 * MS);
 	struct tick *t;
 
@@ -183,9 +193,11 @@ static void rows_gather_samples_and_are_sorted(void **state)
 
 		assert_int_equal(r->weight, 10 * r->count);
 		if (i > 0)
-			assert_true(r[-1].stack < r->stack || (r[-1].stack == r->stack && r[-1].state < r->state));
+			assert_true(r[-1].stack < r->stack ||
+				    (r[-1].stack == r->stack && r[-1].state < r->state));
 		for (uint32_t k = 1; k < r->count; k++)
-			assert_true(t->offsets_us[r->first_offset + k - 1] <= t->offsets_us[r->first_offset + k]);
+			assert_true(t->offsets_us[r->first_offset + k - 1] <=
+				    t->offsets_us[r->first_offset + k]);
 	}
 	/* b, three times: at 6, 4 and 2 ms; it came first, so its leaf has the lower id. */
 	assert_int_equal(t->rows[0].count, 3);
@@ -255,9 +267,11 @@ static void seen_changes_balance(void **state)
 		}
 	}
 	assert_int_equal(sum.cpu_ns, last.counters.cpu_ns - first.counters.cpu_ns);
-	assert_int_equal(sum.rss_anon_pages, last.counters.rss_anon_pages - first.counters.rss_anon_pages);
+	assert_int_equal(sum.rss_anon_pages,
+			 last.counters.rss_anon_pages - first.counters.rss_anon_pages);
 	assert_int_equal(sum.swap_pages, last.counters.swap_pages - first.counters.swap_pages);
-	assert_int_equal(sum.minor_faults, last.counters.minor_faults - first.counters.minor_faults);
+	assert_int_equal(sum.minor_faults,
+			 last.counters.minor_faults - first.counters.minor_faults);
 	assert_int_equal(sum.read_bytes, last.counters.read_bytes - first.counters.read_bytes);
 	assert_int_equal(sum.involuntary_switches,
 			 last.counters.involuntary_switches - first.counters.involuntary_switches);
@@ -267,7 +281,9 @@ static void rss_is_the_process_s_and_cpu_the_thread_s(void **state)
 {
 	struct fixture *f = *state;
 	const struct sample_frame frame = native(1, 1);
-	struct kymo_who second = { .pid = 1, .tid = 2, .process_start_ns = 7, .thread_start_ns = 9 };
+	struct kymo_who second = {
+		.pid = 1, .tid = 2, .process_start_ns = 7, .thread_start_ns = 9
+	};
 	struct kymo_sample s = sample_of(1, 1, 1000 * MS), other = sample_of(1, 2, 1001 * MS);
 	uint32_t thread = merge_thread(f->m, f->process, &second);
 	struct tick *t;
@@ -277,8 +293,11 @@ static void rss_is_the_process_s_and_cpu_the_thread_s(void **state)
 	assert_int_equal(merge_sample(f->m, &s, f->thread, &frame, 1), 0);
 	assert_int_equal(merge_sample(f->m, &other, thread, &frame, 1), 0);
 	/* No memory map at the instant: -1 is no gauge. */
-	s.counters = (struct kymo_counters){ .cpu_ns = 150, .rss_anon_pages = -1, .rss_file_pages = -1,
-					     .rss_shmem_pages = -1, .swap_pages = -1 };
+	s.counters = (struct kymo_counters){ .cpu_ns = 150,
+					     .rss_anon_pages = -1,
+					     .rss_file_pages = -1,
+					     .rss_shmem_pages = -1,
+					     .swap_pages = -1 };
 	assert_int_equal(merge_sample(f->m, &s, f->thread, &frame, 1), 0);
 	t = close_at(f->m, 2000 * MS);
 	assert_int_equal(t->rows_n, 2);
@@ -336,7 +355,8 @@ static void samples_without_frames_say_why(void **state)
 	assert_int_equal(t->frames[0].kind, FRAME_SYNTHETIC);
 	snprintf(expected, sizeof(expected), "[no stack: %s]", end_names[KYMO_END_EXECVE]);
 	assert_string_equal(t->functions[t->frames[0].function - 1].name, expected);
-	assert_string_equal(t->functions[t->frames[1].function - 1].name, "[no stack: unknown end]");
+	assert_string_equal(t->functions[t->frames[1].function - 1].name,
+			    "[no stack: unknown end]");
 	tick_free(t);
 }
 
@@ -383,7 +403,8 @@ static void at_the_bounds_stacks_become_one_and_weights_stay(void **state)
 		weight += t->rows[i].weight;
 		if (leaf->kind == FRAME_SYNTHETIC) {
 			dropped = t->rows[i].count;
-			assert_string_equal(t->functions[leaf->function - 1].name, "[dropped: too many stacks]");
+			assert_string_equal(t->functions[leaf->function - 1].name,
+					    "[dropped: too many stacks]");
 		}
 	}
 	assert_int_equal(weight, 10000);
@@ -463,8 +484,11 @@ static void what_stands_beside_samples_is_kept(void **state)
 {
 	struct fixture *f = *state;
 	const struct sample_frame frame = native(1, 1);
-	struct event e = { .kind = EVENT_GC, .time_ns = 5, .thread = f->thread, .fields = (char *)"{}" };
-	struct process_tick p = { .process = 1, .change = { .cpu_ns = 5, .rss_anon_pages = 7, .read_bytes = 1 } };
+	struct event e = {
+		.kind = EVENT_GC, .time_ns = 5, .thread = f->thread, .fields = (char *)"{}"
+	};
+	struct process_tick p = { .process = 1,
+				  .change = { .cpu_ns = 5, .rss_anon_pages = 7, .read_bytes = 1 } };
 	struct health health = { .read_errors = 3 };
 	struct tick *t;
 
@@ -509,7 +533,8 @@ static void extreme_counters_are_no_undefined_behaviour(void **state)
 	assert_int_equal(merge_sample(f->m, &s, f->thread, &frame, 1), 0);
 	memset(&s.counters, 0xff, sizeof(s.counters));
 	assert_int_equal(merge_sample(f->m, &s, f->thread, &frame, 1), 0);
-	s.counters = (struct kymo_counters){ .rss_anon_pages = INT64_MAX, .rss_file_pages = INT64_MIN };
+	s.counters =
+		(struct kymo_counters){ .rss_anon_pages = INT64_MAX, .rss_file_pages = INT64_MIN };
 	assert_int_equal(merge_sample(f->m, &s, f->thread, &frame, 1), 0);
 	s.weight = UINT64_MAX;
 	assert_int_equal(merge_sample(f->m, &s, f->thread, &frame, 1), 0);
