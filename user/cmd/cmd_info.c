@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* kymo info: what a profile is and where its bytes go. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "cmd/cmd.h"
+#include "cmd/open.h"
+#include "cmd/options.h"
+#include "cmd/screen.h"
+
+#define KEY_WIDTH 14
+
+DEFINE_CLEANUP(struct profile *, profile_close);
+
+static void print_fact(struct screen *s, const char *key, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static void print_fact(struct screen *s, const char *key, const char *fmt, ...)
+{
+	_cleanup_free_ char *text = NULL;
+	struct buf b = { 0 };
+	const char *safe;
+	va_list args;
+
+	va_start(args, fmt);
+	if (vasprintf(&text, fmt, args) < 0)
+		text = NULL;
+	va_end(args);
+	safe = text && append_text(&b, text, s->columns - KEY_WIDTH, false) == 0 ? buf_str(&b)
+										 : NULL;
+	fprintf(s->out, "%s%-*s%s%s\n", screen_style(s, STYLE_DIM), KEY_WIDTH, key, screen_plain(s),
+		safe ? safe : "");
+	buf_release(&b);
+}
+
+static const char *meta_text(const struct profile *p, const char *key)
+{
+	const char *value = profile_meta(p, key);
+
+	return value && *value ? value : "unknown";
+}
+
+static void print_recording(struct screen *s, struct profile *p)
+{
+	uint64_t period = profile_meta_u64(p, "period_ns.cpu", 0),
+		 tick = profile_meta_u64(p, "tick_ns", 0);
+	char wall[64], length[16], tick_length[16] = "unknown length";
+	size_t ticks;
+
+	profile_ticks(p, &ticks);
+	print_fact(s, "file", "%s", profile_path(p));
+	print_fact(s, "format", "kymo profile, version %u, written by kymo %s", profile_format(p),
+		   meta_text(p, "kymo.version"));
+	print_fact(s, "host", "%s, %s CPUs", meta_text(p, "host"), meta_text(p, "cpus"));
+	print_fact(s, "kernel", "%s %s", meta_text(p, "kernel"), meta_text(p, "arch"));
+	if (profile_meta(p, "selection"))
+		print_fact(s, "recorded", "%s", profile_meta(p, "selection"));
+	if (period)
+		print_fact(s, "rate", "%.0f Hz (source cpu)", 1e9 / (double)period);
+	print_fact(s, "start", "%s",
+		   ticks ? format_wall(profile_start_wall_ns(p), wall) : "no tick was recorded");
+	if (tick)
+		text_duration(tick, tick_length);
+	print_fact(s, "duration", "%s in %zu ticks of %s",
+		   text_duration(profile_duration_ns(p), length), ticks, tick_length);
+	print_fact(s, "ended", "%s",
+		   profile_ended(p) ? "yes"
+				    : "no: it still runs, or was cut off after the last tick");
+}
+
+static int print_counts(struct screen *s, struct profile *p)
+{
+	struct profile_counts c;
+	char a[FORMAT_SIZE], b[FORMAT_SIZE], d[FORMAT_SIZE], size[16];
+	int r = profile_count(p, &c);
+
+	if (r < 0)
+		return r;
+	print_fact(s, "samples", "%s in %s rows", format_count(c.samples, a),
+		   format_count(c.rows, b));
+	print_fact(s, "stacks", "%s of %s frames, %s functions", format_count(c.stacks, a),
+		   format_count(c.frames, b), format_count(c.functions, d));
+	print_fact(s, "processes", "%s, %s threads, %s binaries", format_count(c.processes, a),
+		   format_count(c.threads, b), format_count(c.binaries, d));
+	print_fact(s, "size", "%s (%s bytes)", text_bytes(c.file_bytes, size),
+		   format_count(c.file_bytes, a));
+	if (c.samples)
+		print_fact(s, "per sample", "%.1f bytes, everything included",
+			   (double)c.file_bytes / (double)c.samples);
+	return 0;
+}
+
+static error_t info_parse(int key, char *arg, struct argp_state *state)
+{
+	(void)arg;
+	if (key != ARGP_KEY_INIT)
+		return ARGP_ERR_UNKNOWN;
+	state->child_inputs[0] = state->input;
+	return 0;
+}
+
+static const struct argp_child info_children[] = { { .argp = &input_argp }, { 0 } };
+
+static const struct argp info_argp = {
+	.parser = info_parse,
+	.children = info_children,
+	.args_doc = "[FILE]",
+	.doc = "Shows what a recording (default: profile.kymo) is: where and when it was made, "
+	       "what it holds, and "
+	       "where its bytes go.",
+};
+
+int cmd_info(int argc, char **argv)
+{
+	_cleanup_(profile_closep) struct profile *p = NULL;
+	struct input_options o = { 0 };
+	struct screen screen;
+	int r = options_parse(&info_argp, 0, "info", argc, argv, &o);
+
+	if (r)
+		return r < 0;
+	screen_init(&screen, stdout, SCREEN_UNLIMITED);
+	if (input_open(&o, &p) < 0)
+		return 1;
+	print_recording(&screen, p);
+	r = print_counts(&screen, p);
+	if (r < 0) {
+		log_error("%s: %s", profile_path(p), profile_message(p));
+		return 1;
+	}
+	return screen_finish(&screen);
+}

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* kymo report: how the host was, and which functions ran. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "cmd/cmd.h"
+#include "cmd/open.h"
+#include "cmd/options.h"
+#include "cmd/screen.h"
+#include "cmd/summary.h"
+
+#define DEFAULT_LIMIT 30
+/* What names may take of an unlimited line. */
+#define NAME_COLUMNS_MAX 120
+
+DEFINE_CLEANUP(struct profile *, profile_close);
+DEFINE_CLEANUP(struct query_result *, query_free);
+
+struct report_options {
+	struct input_options input;
+	uint64_t limit;
+};
+
+enum { KEY_LIMIT = 0x200 };
+
+static error_t report_parse(int key, char *arg, struct argp_state *state)
+{
+	struct report_options *o = state->input;
+
+	switch (key) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &o->input;
+		return 0;
+	case KEY_LIMIT:
+		return options_number(state, "--limit", arg, 0, UINT32_MAX, &o->limit);
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp_option report_options[] = {
+	{ "limit", KEY_LIMIT, "N", 0, "At most N functions (default 30, 0 = all)", 0 },
+	{ 0 },
+};
+
+static const struct argp_child report_children[] = { { .argp = &input_selection_argp }, { 0 } };
+
+static const struct argp report_argp = {
+	.options = report_options,
+	.parser = report_parse,
+	.children = report_children,
+	.args_doc = "[FILE]",
+	.doc = "Shows a recording (default: profile.kymo): how the host was, and which functions "
+	       "ran.\v"
+	       "self: the share of samples in which the function itself ran; total: those in which "
+	       "it was "
+	       "anywhere on the stack; time: what its self share stands for.",
+};
+
+/* ---- the table ---- */
+
+struct layout {
+	size_t kind, name, where;
+	bool samples; /* room for the number of samples, too */
+};
+
+static size_t at_least(size_t width, size_t need)
+{
+	return need > width ? need : width;
+}
+
+static struct layout lay_out(const struct screen *s, const struct query_result *r,
+			     const uint32_t *list, size_t n)
+{
+	struct layout l = { .kind = 4, .name = 8, .where = 5, .samples = s->columns >= 100 };
+	size_t fixed, room;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct query_item *item = &r->items[list[i]];
+
+		l.kind = at_least(l.kind, strlen(query_item_kind_names[item->kind]));
+		l.name = at_least(l.name, safe_width(item->name));
+		l.where = at_least(l.where, where_width(item));
+	}
+	if (l.name > NAME_COLUMNS_MAX && s->columns >= SCREEN_UNLIMITED)
+		l.name = NAME_COLUMNS_MAX;
+	fixed = strlen("100.0% 100.0% 123.45 ms") + (l.samples ? 10 : 0) + 2 + l.kind + 2 + 2;
+	room = s->columns > fixed + 10 ? s->columns - fixed : 10;
+	if (l.name + l.where > room) {
+		/* Names first: three fifths of the room, more when the places need less. */
+		size_t where = l.where < room * 2 / 5 ? l.where : room * 2 / 5;
+
+		l.name = l.name < room - where ? l.name : room - where;
+		l.where = room - l.name;
+	}
+	return l;
+}
+
+static void print_title(struct screen *s, const struct layout *l)
+{
+	fprintf(s->out, "%s  self  total      time%s  %-*s  %-*s  %s%s\n",
+		screen_style(s, STYLE_DIM), l->samples ? "   samples" : "", (int)l->kind, "kind",
+		(int)l->name, "function", "where", screen_plain(s));
+}
+
+static const char *strip_right(struct buf *b)
+{
+	while (b->size && b->data[b->size - 1] == ' ')
+		b->size--;
+	return buf_str(b);
+}
+
+static int print_function(struct screen *s, const struct query_result *r,
+			  const struct query_item *item, const struct layout *l)
+{
+	char self[FORMAT_SIZE], total[FORMAT_SIZE], weight[FORMAT_SIZE] = "-", count[FORMAT_SIZE];
+	struct buf name = { 0 }, where = { 0 };
+	int error = append_text(&name, item->name, l->name, true);
+	const char *name_text, *where_text;
+
+	if (error == 0)
+		error = append_where(&where, item, l->where);
+	name_text = buf_str(&name);
+	where_text = buf_str(&where);
+	if (where_text && !*where_text) /* nothing behind it to be padded for */
+		name_text = name_text ? strip_right(&name) : NULL;
+	if (error == 0 && name_text && where_text) {
+		fprintf(s->out, "%6s %6s %9s",
+			format_percent((double)item->self.weight, (double)r->total.weight, self),
+			format_percent((double)item->total.weight, (double)r->total.weight, total),
+			item->self.weight ? format_weight(item->self.weight, r->source, weight)
+					  : weight);
+		if (l->samples)
+			fprintf(s->out, " %9s", format_count(item->self.count, count));
+		fprintf(s->out, "  %s%-*s%s  %s", screen_style(s, style_of_kind(item->kind)),
+			(int)l->kind, query_item_kind_names[item->kind], screen_plain(s),
+			name_text);
+		if (*where_text)
+			fprintf(s->out, "  %s%s%s", screen_style(s, STYLE_DIM), where_text,
+				screen_plain(s));
+		fputc('\n', s->out);
+	}
+	buf_release(&name);
+	buf_release(&where);
+	return error;
+}
+
+static int print_functions(struct screen *s, const struct query_result *r, uint64_t limit)
+{
+	_cleanup_free_ uint32_t *list = NULL;
+	struct layout layout;
+	size_t n, shown;
+	int error = query_functions(r, &list, &n);
+
+	if (error < 0)
+		return error;
+	shown = limit && limit < n ? limit : n;
+	if (n == 0) {
+		fprintf(s->out, "no samples%s\n", r->ticks_n ? " in this selection" : "");
+		return 0;
+	}
+	layout = lay_out(s, r, list, shown);
+	print_title(s, &layout);
+	for (size_t i = 0; error == 0 && i < shown; i++)
+		error = print_function(s, r, &r->items[list[i]], &layout);
+	if (shown < n)
+		fprintf(s->out, "%s%zu more functions: --limit 0 shows all%s\n",
+			screen_style(s, STYLE_DIM), n - shown, screen_plain(s));
+	return error;
+}
+
+static int report(struct screen *s, struct profile *p, const struct query_selection *sel,
+		  uint64_t limit)
+{
+	_cleanup_(query_freep) struct query_result *r = NULL;
+	int error = input_query(p, sel, &r);
+
+	if (error < 0)
+		return error;
+	summary_head(s, p, sel);
+	fputc('\n', s->out);
+	summary_health(s, p, sel);
+	fputc('\n', s->out);
+	error = summary_samples(s, p, sel, r);
+	if (error < 0) {
+		log_error("%s: %s", profile_path(p), profile_message(p));
+		return error;
+	}
+	fputc('\n', s->out);
+	error = print_functions(s, r, limit);
+	if (error < 0)
+		log_error("%s", strerror(-error));
+	return error;
+}
+
+int cmd_report(int argc, char **argv)
+{
+	_cleanup_(profile_closep) struct profile *p = NULL;
+	struct report_options o = { .limit = DEFAULT_LIMIT };
+	struct query_selection sel;
+	struct screen screen;
+	int r = options_parse(&report_argp, 0, "report", argc, argv, &o);
+
+	if (r)
+		return r < 0;
+	screen_init(&screen, stdout, 80);
+	if (input_open(&o.input, &p) < 0 || input_select(&o.input, p, &sel) < 0)
+		return 1;
+	if (report(&screen, p, &sel, o.limit) < 0)
+		return 1;
+	return screen_finish(&screen);
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/open.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "cmd/cmd.h"
+#include "cmd/options.h"
+
+#define DAY_NS (24 * 3600 * NS_PER_SEC)
+
+enum { KEY_SINCE = 0x100, KEY_UNTIL, KEY_PID, KEY_COMM };
+
+static error_t input_parse(int key, char *arg, struct argp_state *state)
+{
+	struct input_options *o = state->input;
+
+	switch (key) {
+	case KEY_SINCE:
+	case KEY_UNTIL:
+		if (time_option_parse(arg, key == KEY_SINCE ? &o->since : &o->until) < 0)
+			return options_error(state,
+					     "--%s takes 10, 10s, 5m, -1m (from the end), 14:30 or "
+					     "'2026-01-31 14:30:00', not '%s'",
+					     key == KEY_SINCE ? "since" : "until", arg);
+		return 0;
+	case KEY_PID:
+		return options_number(state, "--pid", arg, 1, UINT32_MAX, &o->pid);
+	case KEY_COMM:
+		o->comm = arg;
+		return 0;
+	case ARGP_KEY_ARG:
+		if (o->path)
+			return options_error(state, "one FILE at a time, not also '%s'", arg);
+		o->path = arg;
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp_option selection_options[] = {
+	{ "pid", KEY_PID, "PID", 0, "Only the process PID", 10 },
+	{ "comm", KEY_COMM, "NAME", 0, "Only processes of this name", 10 },
+	{ "since", KEY_SINCE, "TIME", 0,
+	  "Only ticks from TIME on: 10s or 5m from the start, -1m from the end, or 14:30 on the "
+	  "clock",
+	  11 },
+	{ "until", KEY_UNTIL, "TIME", 0, "Only ticks before TIME", 11 },
+	{ 0 },
+};
+
+/* The same table, entered where the time begins. */
+#define TIME_OPTIONS (selection_options + 2)
+#define NO_OPTIONS   (selection_options + 4)
+
+const struct argp input_argp = { .options = NO_OPTIONS, .parser = input_parse };
+const struct argp input_time_argp = { .options = TIME_OPTIONS, .parser = input_parse };
+const struct argp input_selection_argp = { .options = selection_options, .parser = input_parse };
+
+/* ---- times ---- */
+
+static int parse_span(const char *text, uint64_t *ret)
+{
+	static const struct {
+		const char *unit;
+		double ns;
+	} units[] = { { "", 1e9 },   { "s", 1e9 },    { "ms", 1e6 },
+		      { "m", 60e9 }, { "min", 60e9 }, { "h", 3600e9 } };
+	char *end;
+	double value;
+
+	if (*text < '0' || *text > '9')
+		return -EINVAL;
+	value = strtod(text, &end);
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+		if (strcmp(end, units[i].unit) == 0 && value * units[i].ns < 1e18) {
+			*ret = (uint64_t)(value * units[i].ns);
+			return 0;
+		}
+	return -EINVAL;
+}
+
+static bool parse_clock(const char *text, const char *format, struct tm *tm)
+{
+	const char *end;
+
+	*tm = (struct tm){ .tm_isdst = -1 };
+	end = strptime(text, format, tm);
+	return end && !*end;
+}
+
+int time_option_parse(const char *text, struct time_option *ret)
+{
+	static const char *const of_day[] = { "%H:%M:%S", "%H:%M" };
+	static const char *const dated[] = { "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M",
+					     "%Y-%m-%dT%H:%M:%S" };
+	struct tm tm;
+	uint64_t ns;
+
+	if (parse_span(text + (*text == '-' || *text == '+'), &ns) == 0) {
+		*ret = (struct time_option){ *text == '-' ? TIME_FROM_END : TIME_FROM_START, ns };
+		return 0;
+	}
+	for (size_t i = 0; i < sizeof(of_day) / sizeof(of_day[0]); i++)
+		if (parse_clock(text, of_day[i], &tm)) {
+			ns = (uint64_t)(tm.tm_hour * 3600 + tm.tm_min * 60 + tm.tm_sec) *
+			     NS_PER_SEC;
+			*ret = (struct time_option){ TIME_OF_DAY, ns };
+			return 0;
+		}
+	for (size_t i = 0; i < sizeof(dated) / sizeof(dated[0]); i++)
+		if (parse_clock(text, dated[i], &tm) && mktime(&tm) > 0) {
+			*ret = (struct time_option){ TIME_WALL,
+						     (uint64_t)mktime(&tm) * NS_PER_SEC };
+			return 0;
+		}
+	return -EINVAL;
+}
+
+/* The first such time of day that is not before the day on which the recording began... */
+static uint64_t wall_of_day(uint64_t of_day_ns, uint64_t start_ns, uint64_t end_ns)
+{
+	time_t start = (time_t)(start_ns / NS_PER_SEC);
+	uint64_t wall_ns;
+	struct tm tm;
+
+	if (!localtime_r(&start, &tm))
+		return start_ns;
+	tm.tm_hour = tm.tm_min = tm.tm_sec = 0;
+	tm.tm_isdst = -1;
+	wall_ns = (uint64_t)mktime(&tm) * NS_PER_SEC + of_day_ns;
+	/* ... and the next day's, where that one lies in the recording. */
+	if (wall_ns < start_ns && wall_ns + DAY_NS < end_ns)
+		wall_ns += DAY_NS;
+	return wall_ns;
+}
+
+static uint64_t resolve_time(const struct time_option *t, const struct profile *p)
+{
+	uint64_t length = profile_duration_ns(p), start = profile_start_wall_ns(p), wall = t->ns;
+
+	switch (t->form) {
+	case TIME_FROM_START:
+		return t->ns;
+	case TIME_FROM_END:
+		return t->ns < length ? length - t->ns : 0;
+	case TIME_OF_DAY:
+		wall = wall_of_day(t->ns, start, start + length);
+		break;
+	default:
+		break;
+	}
+	return wall > start ? wall - start : 0;
+}
+
+/* ---- profiles ---- */
+
+int input_open(const struct input_options *o, struct profile **ret)
+{
+	_cleanup_free_ char *message = NULL;
+	const char *path = o->path ? o->path : DEFAULT_PROFILE;
+	int r = profile_open(path, ret, &message);
+
+	if (r == 0)
+		return 0;
+	if (r == -ENOENT && !o->path)
+		log_error("no " DEFAULT_PROFILE
+			  " in this folder: name a profile, or make one with 'kymo record'");
+	else
+		log_error("%s", message ? message : strerror(-r));
+	return r;
+}
+
+int input_select(const struct input_options *o, const struct profile *p,
+		 struct query_selection *ret)
+{
+	struct query_selection s = { .pid = (uint32_t)o->pid, .comm = o->comm };
+
+	if (o->since.form)
+		s.since_ns = resolve_time(&o->since, p);
+	if (o->until.form) {
+		s.until_ns = resolve_time(&o->until, p);
+		if (s.until_ns <= s.since_ns) {
+			log_error("nothing lies between --since and --until: the recording lasts "
+				  "%.1f s",
+				  (double)profile_duration_ns(p) / 1e9);
+			return -EINVAL;
+		}
+	}
+	*ret = s;
+	return 0;
+}
+
+int input_query(struct profile *p, const struct query_selection *s, struct query_result **ret)
+{
+	int r = query_run(p, s, ret);
+
+	if (r < 0) {
+		log_error("%s: %s", profile_path(p), profile_message(p));
+		return r;
+	}
+	if ((*ret)->damaged_ticks)
+		log_warning("%s: the samples of %u ticks are damaged and left out", profile_path(p),
+			    (*ret)->damaged_ticks);
+	return 0;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the reading commands share: which file, which part of it, and how failures are told. */
+#ifndef KYMO_CMD_OPEN_H
+#define KYMO_CMD_OPEN_H
+
+#include <argp.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "query/query.h"
+
+/* A point in time as given: from the recording's start, from its end, or on the clock. */
+struct time_option {
+	enum { TIME_NONE, TIME_FROM_START, TIME_FROM_END, TIME_OF_DAY, TIME_WALL } form;
+	uint64_t ns; /* OF_DAY: since midnight, WALL: since 1970 */
+};
+
+struct input_options {
+	const char *path; /* DEFAULT_PROFILE when not given */
+	struct time_option since, until;
+	uint64_t pid;
+	const char *comm;
+};
+
+/* Children for a command's argp: FILE alone; FILE with --since, --until; and with --pid, --comm too. */
+extern const struct argp input_argp, input_time_argp, input_selection_argp;
+
+/* 0, or -errno with the reason told in one line. */
+int input_open(const struct input_options *o, struct profile **ret);
+/* Resolves the options against the profile. 0, or -EINVAL, told. */
+int input_select(const struct input_options *o, const struct profile *p,
+		 struct query_selection *ret);
+/* As query_run, telling failures, and damaged ticks as a warning. */
+int input_query(struct profile *p, const struct query_selection *s, struct query_result **ret);
+
+/* 0 or -EINVAL. */
+int time_option_parse(const char *text, struct time_option *ret);
+
+#endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where a command prints: how wide, in colour or not, and lines of columns that fit. */
+#ifndef KYMO_CMD_SCREEN_H
+#define KYMO_CMD_SCREEN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/buf.h"
+
+/* Wider than any line: nothing is cut. */
+#define SCREEN_UNLIMITED 1000
+
+enum screen_style {
+	STYLE_PLAIN,
+	STYLE_BOLD,
+	STYLE_DIM,
+	STYLE_WARNING,
+	STYLE_KERNEL,
+	STYLE_NATIVE,
+	STYLE_PYTHON,
+	STYLE_SYNTHETIC,
+	STYLE_MAX,
+};
+
+struct screen {
+	FILE *out;
+	size_t columns; /* COLUMNS, else the terminal's, else what suits a pipe */
+	size_t lines;	/* of a terminal; 0 = none */
+	bool color;	/* a terminal that can, and NO_COLOR is not set */
+};
+
+/* piped_columns: 80 for a page to be read, SCREEN_UNLIMITED for data. */
+void screen_init(struct screen *s, FILE *out, size_t piped_columns);
+/* Escape sequences, or "" without colour. */
+const char *screen_style(const struct screen *s, enum screen_style style);
+const char *screen_plain(const struct screen *s);
+/* The colour of a frame's kind. */
+enum screen_style style_of_kind(unsigned kind);
+
+/* Flushes: 0, or 1 with the reason told (a reader that has gone, as `head`, is no error). */
+int screen_finish(struct screen *s);
+
+/* Appends text made safe for a terminal, cut to `columns` with an ellipsis; pads when asked. */
+int append_text(struct buf *b, const char *text, size_t columns, bool pad);
+/* "json/decoder.py:284" within `columns`: leading folders are dropped first. Without a file the
+ * binary's name. Not padded. */
+struct query_item;
+int append_where(struct buf *b, const struct query_item *item, size_t columns);
+/* Columns that it takes uncut. */
+size_t where_width(const struct query_item *item);
+size_t safe_width(const char *text);
+
+#define FORMAT_SIZE 32
+/* "1,234,567". Each returns out. */
+const char *format_count(uint64_t n, char out[FORMAT_SIZE]);
+/* At most 5 columns: "999", "12.3K", "1.5M"; powers of 1000. */
+const char *format_short(double value, char out[FORMAT_SIZE]);
+/* At most 5 columns: "820K", "1.5G"; powers of 1024. */
+const char *format_short_bytes(double bytes, char out[FORMAT_SIZE]);
+/* "40.1%"; "-" for a share of nothing. */
+const char *format_percent(double part, double whole, char out[FORMAT_SIZE]);
+/* A weight in the unit of its source: "1.25 s", "1.5 GiB". */
+const char *format_weight(uint64_t weight, unsigned source, char out[FORMAT_SIZE]);
+/* "2026-11-21 11:19:05 UTC", local time of this machine. */
+const char *format_wall(uint64_t wall_ns, char out[64]);
+
+#endif

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/summary.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/text.h"
+#include "model/sample.h"
+#include "query/metric.h"
+
+/* "memory available   21.5 GiB    20.9 GiB  +12 s  of 23.5 GiB" */
+#define LABEL_WIDTH 17
+#define MEAN_WIDTH  11
+#define WORST_WIDTH 12
+#define AT_WIDTH    6
+#define WORDS_AT    (LABEL_WIDTH + MEAN_WIDTH + WORST_WIDTH + 2 + AT_WIDTH + 2)
+
+/* Prints a line of text from outside, safe and cut to the screen. */
+static void print_text(struct screen *s, const char *text)
+{
+	struct buf b = { 0 };
+	const char *line = append_text(&b, text, s->columns, false) == 0 ? buf_str(&b) : NULL;
+
+	fprintf(s->out, "%s\n", line ? line : "");
+	buf_release(&b);
+}
+
+/* ---- head ---- */
+
+static const char *meta_or(const struct profile *p, const char *key, const char *missing)
+{
+	const char *value = profile_meta(p, key);
+
+	return value && *value ? value : missing;
+}
+
+static void print_host(struct screen *s, struct profile *p, const struct query_selection *sel)
+{
+	struct metric_summary memory;
+	char *line = NULL;
+	char size[16] = "";
+	uint64_t cpus = profile_meta_u64(p, "cpus", 0);
+
+	metric_summarise(METRIC_MEM_TOTAL, p, sel, &memory);
+	if (memory.ticks)
+		text_bytes((uint64_t)memory.max, size);
+	if (asprintf(&line, "%s, Linux %s, %" PRIu64 " CPU%s%s%s",
+		     meta_or(p, "host", "unknown host"), meta_or(p, "kernel", "of unknown version"),
+		     cpus, cpus == 1 ? "" : "s", *size ? ", " : "", size) < 0)
+		return;
+	fputs(screen_style(s, STYLE_BOLD), s->out);
+	print_text(s, line);
+	fputs(screen_plain(s), s->out);
+	free(line);
+}
+
+/* How much of the recording the selection takes. */
+static void selected_time(struct profile *p, const struct query_selection *sel, size_t *ret_ticks,
+			  uint64_t *ret_ns)
+{
+	const struct profile_tick *ticks;
+	size_t n;
+
+	*ret_ticks = 0;
+	*ret_ns = 0;
+	ticks = profile_ticks(p, &n);
+	for (size_t i = 0; i < n; i++)
+		if (query_selects_tick(p, sel, &ticks[i])) {
+			(*ret_ticks)++;
+			*ret_ns += ticks[i].end_ns > ticks[i].start_ns
+					   ? ticks[i].end_ns - ticks[i].start_ns
+					   : 0;
+		}
+}
+
+void summary_head(struct screen *s, struct profile *p, const struct query_selection *sel)
+{
+	char wall[64], length[16], selected[16];
+	uint64_t selected_ns;
+	size_t selected_n, n;
+
+	print_host(s, p, sel);
+	profile_ticks(p, &n);
+	selected_time(p, sel, &selected_n, &selected_ns);
+	if (n == 0)
+		fprintf(s->out, "no tick was recorded\n");
+	else
+		fprintf(s->out, "%s, %s in %zu tick%s\n",
+			format_wall(profile_start_wall_ns(p), wall),
+			text_duration(profile_duration_ns(p), length), n, n == 1 ? "" : "s");
+	if (selected_n < n)
+		fprintf(s->out, "selected: %zu of the ticks, %s\n", selected_n,
+			text_duration(selected_ns, selected));
+	if (!profile_ended(p))
+		fprintf(s->out,
+			"%sThe recording did not end: it still runs, or was cut off after the last "
+			"tick.%s\n",
+			screen_style(s, STYLE_WARNING), screen_plain(s));
+}
+
+const char *tick_offset(const struct profile *p, size_t tick, char out[FORMAT_SIZE])
+{
+	const struct profile_tick *ticks;
+	uint64_t ns;
+	size_t n;
+
+	ticks = profile_ticks(p, &n);
+	ns = ticks[tick].start_ns > ticks[0].start_ns ? ticks[tick].start_ns - ticks[0].start_ns
+						      : 0;
+	if (ns >= 600 * NS_PER_SEC)
+		snprintf(out, FORMAT_SIZE,
+			 ns >= 3600 * NS_PER_SEC ? "+%d:%02d:%02d" : "+%.0d%02d:%02d",
+			 (int)(ns / (3600 * NS_PER_SEC)), (int)(ns / (60 * NS_PER_SEC) % 60),
+			 (int)(ns / NS_PER_SEC % 60));
+	/* A tenth of a second tells all ticks apart that have room to differ. */
+	else if (profile_meta_u64(p, "tick_ns", NS_PER_SEC) % NS_PER_SEC)
+		snprintf(out, FORMAT_SIZE, "+%.1f s", (double)ns / 1e9);
+	else
+		snprintf(out, FORMAT_SIZE, "+%.0f s", (double)ns / 1e9);
+	return out;
+}
+
+/* ---- health ---- */
+
+enum unit { UNIT_PERCENT, UNIT_BYTES, UNIT_BYTES_RATE, UNIT_PAGES_RATE, UNIT_EVENTS };
+
+struct health_line {
+	const char *label;
+	enum metric metric;
+	enum unit unit;
+	bool low_is_bad;
+	bool only_when_any; /* not shown while it is zero */
+};
+
+static const struct health_line health_lines[] = {
+	{ "CPU busy", METRIC_CPU_BUSY, UNIT_PERCENT, false, false },
+	{ "CPU steal", METRIC_CPU_STEAL, UNIT_PERCENT, false, true },
+	{ "CPU pressure", METRIC_PSI_CPU_SOME, UNIT_PERCENT, false, false },
+	{ "memory pressure", METRIC_PSI_MEM_SOME, UNIT_PERCENT, false, false },
+	{ "I/O pressure", METRIC_PSI_IO_SOME, UNIT_PERCENT, false, false },
+	{ "memory available", METRIC_MEM_AVAILABLE, UNIT_BYTES, true, false },
+	{ "swap used", METRIC_SWAP_USED, UNIT_BYTES, false, true },
+	{ "swap in", METRIC_SWAP_IN, UNIT_PAGES_RATE, false, true },
+	{ "swap out", METRIC_SWAP_OUT, UNIT_PAGES_RATE, false, true },
+	{ "disk read", METRIC_DISK_READ, UNIT_BYTES_RATE, false, false },
+	{ "disk write", METRIC_DISK_WRITE, UNIT_BYTES_RATE, false, false },
+	{ "OOM kills", METRIC_OOM_KILLS, UNIT_EVENTS, false, true },
+};
+
+static const char *format_unit(const struct profile *p, enum unit unit, double value,
+			       char out[FORMAT_SIZE])
+{
+	char bytes[16];
+
+	if (value < 0)
+		value = 0;
+	switch (unit) {
+	case UNIT_PERCENT:
+		snprintf(out, FORMAT_SIZE, "%.1f%%", value);
+		break;
+	case UNIT_PAGES_RATE:
+		value *= (double)profile_meta_u64(p, "page_bytes", 4096);
+		/* fallthrough */
+	case UNIT_BYTES_RATE:
+		snprintf(out, FORMAT_SIZE, "%s/s", text_bytes((uint64_t)value, bytes));
+		break;
+	case UNIT_BYTES:
+		snprintf(out, FORMAT_SIZE, "%s", text_bytes((uint64_t)value, bytes));
+		break;
+	case UNIT_EVENTS:
+		snprintf(out, FORMAT_SIZE, "%.0f", value);
+		break;
+	}
+	return out;
+}
+
+/* What a figure is made of, in words: "user 80.1%, system 16.9%, iowait 0.3%". */
+static void describe(struct profile *p, const struct query_selection *sel, enum metric metric,
+		     char *out, size_t size)
+{
+	struct metric_summary a, b, c;
+
+	*out = '\0';
+	switch (metric) {
+	case METRIC_CPU_BUSY:
+		metric_summarise(METRIC_CPU_USER, p, sel, &a);
+		metric_summarise(METRIC_CPU_SYSTEM, p, sel, &b);
+		metric_summarise(METRIC_CPU_IOWAIT, p, sel, &c);
+		snprintf(out, size, "user %.0f%%, sys %.0f%%, iowait %.0f%%", a.mean, b.mean,
+			 c.mean);
+		break;
+	case METRIC_PSI_MEM_SOME:
+	case METRIC_PSI_IO_SOME:
+		metric_summarise(metric + 1, p, sel, &a);
+		if (a.ticks)
+			snprintf(out, size, "full %.1f%%, max %.1f%%", a.mean, a.max);
+		break;
+	case METRIC_SWAP_USED:
+	case METRIC_MEM_AVAILABLE:
+		metric_summarise(metric == METRIC_SWAP_USED ? METRIC_SWAP_TOTAL : METRIC_MEM_TOTAL,
+				 p, sel, &a);
+		if (a.ticks)
+			snprintf(out, size, "of %s", text_bytes((uint64_t)a.max, (char[16]){ 0 }));
+		break;
+	case METRIC_DISK_READ:
+	case METRIC_DISK_WRITE:
+		metric_summarise(metric == METRIC_DISK_READ ? METRIC_DISK_READS
+							    : METRIC_DISK_WRITES,
+				 p, sel, &a);
+		if (a.ticks)
+			snprintf(out, size, "%.0f operations/s", a.mean);
+		break;
+	default:
+		break;
+	}
+}
+
+static void print_health_line(struct screen *s, struct profile *p,
+			      const struct query_selection *sel, const struct health_line *line)
+{
+	char mean[FORMAT_SIZE], worst[FORMAT_SIZE], at[FORMAT_SIZE], words[80];
+	struct metric_summary m;
+	bool flat;
+
+	metric_summarise(line->metric, p, sel, &m);
+	if (m.ticks == 0) {
+		if (!line->only_when_any)
+			fprintf(s->out, "%-*s%sthis host does not have it%s\n", LABEL_WIDTH,
+				line->label, screen_style(s, STYLE_DIM), screen_plain(s));
+		return;
+	}
+	if (line->only_when_any && m.max <= 0)
+		return;
+	describe(p, sel, line->metric, words, sizeof(words));
+	flat = m.max <= 0;
+	format_unit(p, line->unit, line->unit == UNIT_EVENTS ? m.sum : m.mean, mean);
+	format_unit(p, line->unit, line->low_is_bad ? m.min : m.max, worst);
+	tick_offset(p, line->low_is_bad ? m.min_tick : m.max_tick, at);
+	fprintf(s->out, "%-*s%*s%*s", LABEL_WIDTH, line->label, MEAN_WIDTH, mean, WORST_WIDTH,
+		worst);
+	if (!flat || *words)
+		fprintf(s->out, "  %-*s", *words ? AT_WIDTH : 0, flat ? "" : at);
+	if (*words && s->columns > WORDS_AT + 8)
+		fprintf(s->out, "  %s%.*s%s", screen_style(s, STYLE_DIM),
+			(int)(s->columns - WORDS_AT), words, screen_plain(s));
+	fputc('\n', s->out);
+}
+
+void summary_health(struct screen *s, struct profile *p, const struct query_selection *sel)
+{
+	fprintf(s->out, "%s%-*s%*s%*s  at%s\n", screen_style(s, STYLE_DIM), LABEL_WIDTH, "host",
+		MEAN_WIDTH, "mean", WORST_WIDTH, "worst", screen_plain(s));
+	for (size_t i = 0; i < sizeof(health_lines) / sizeof(health_lines[0]); i++)
+		print_health_line(s, p, sel, &health_lines[i]);
+}
+
+/* ---- samples ---- */
+
+/* Every way in which a sample can be missing from the profile. */
+static const char *const lost_counters[] = {
+	"bpf.ring_full",	 "bpf.nested", "ring.malformed", "ring.queue_dropped",
+	"merge.samples_dropped",
+};
+
+/* Why stacks are not whole, the commonest first, into out; how many samples have a user stack at all. */
+static uint64_t describe_ends(const struct query_result *r, char *out, size_t size)
+{
+	uint64_t with_stack = 0, shown = 0;
+	size_t best;
+
+	*out = '\0';
+	for (size_t i = 0; i < KYMO_END_MAX; i++)
+		with_stack += i != KYMO_END_NONE && i != KYMO_END_EXECVE ? r->ends[i] : 0;
+	for (size_t turn = 0; turn < 2; turn++) {
+		best = KYMO_END_MAX;
+		for (size_t i = 0; i < KYMO_END_MAX; i++)
+			if (i != KYMO_END_NONE && i != KYMO_END_EXECVE && i != KYMO_END_WHOLE &&
+			    r->ends[i] && !(shown & 1ULL << i) &&
+			    (best == KYMO_END_MAX || r->ends[i] > r->ends[best]))
+				best = i;
+		if (best == KYMO_END_MAX)
+			break;
+		shown |= 1ULL << best;
+		snprintf(out + strlen(out), size - strlen(out), "%s%s %" PRIu64, turn ? ", " : "",
+			 end_names[best], r->ends[best]);
+	}
+	return with_stack;
+}
+
+int summary_samples(struct screen *s, struct profile *p, const struct query_selection *sel,
+		    const struct query_result *r)
+{
+	char count[FORMAT_SIZE], weight[FORMAT_SIZE], lost_text[FORMAT_SIZE], share[FORMAT_SIZE],
+		why[160];
+	uint64_t period = profile_meta_u64(p, "period_ns.cpu", 0), with_stack;
+	struct query_quality *quality = NULL;
+	size_t quality_n = 0;
+	int64_t lost = 0;
+	int error = query_quality(p, sel, &quality, &quality_n);
+
+	if (error < 0)
+		return error;
+	for (size_t i = 0; i < sizeof(lost_counters) / sizeof(lost_counters[0]); i++)
+		lost += query_quality_sum(quality, quality_n, lost_counters[i]);
+	query_quality_free(quality, quality_n);
+
+	fprintf(s->out, "%s sample%s", format_count(r->total.count, count),
+		r->total.count == 1 ? "" : "s");
+	if (r->source == KYMO_SOURCE_CPU && period)
+		fprintf(s->out, " at %.0f Hz", 1e9 / (double)period);
+	fprintf(s->out, " = %s of %s", format_weight(r->total.weight, r->source, weight),
+		r->source == KYMO_SOURCE_CPU ? "CPU time" : source_names[r->source]);
+	fprintf(s->out, "; %s%s lost%s\n", lost > 0 ? screen_style(s, STYLE_WARNING) : "",
+		lost > 0 ? format_count((uint64_t)lost, lost_text) : "none",
+		lost > 0 ? screen_plain(s) : "");
+
+	with_stack = describe_ends(r, why, sizeof(why));
+	if (with_stack == 0)
+		return 0;
+	format_percent((double)r->ends[KYMO_END_WHOLE], (double)with_stack, share);
+	fprintf(s->out, "%s of user stacks are whole", share);
+	fprintf(s->out, *why ? "; others: %s\n" : "\n", why);
+	return 0;
+}

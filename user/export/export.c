@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "export/export.h"
+
+#include <stdbool.h>
+#include <string.h>
+#include <strings.h>
+
+#include "export/formats.h"
+
+const struct exporter exporters[] = {
+	{ "folded", ".folded .collapsed .txt",
+	  "a line per stack, root first: flamegraph.pl, inferno", export_folded },
+	{ "svg", ".svg", "a flame graph in one file: hover, zoom and search in any browser",
+	  export_svg },
+	{ 0 },
+};
+
+const struct exporter *exporter_by_name(const char *name)
+{
+	for (const struct exporter *e = exporters; e->name; e++)
+		if (strcmp(e->name, name) == 0)
+			return e;
+	return NULL;
+}
+
+static bool ends_with(const char *path, const char *ending, size_t size)
+{
+	size_t path_size = strlen(path);
+
+	return path_size > size && strncasecmp(path + path_size - size, ending, size) == 0;
+}
+
+const struct exporter *exporter_by_ending(const char *path)
+{
+	for (const struct exporter *e = exporters; e->name; e++)
+		for (const char *at = e->endings; *at;) {
+			size_t size = strcspn(at, " ");
+
+			if (ends_with(path, at, size))
+				return e;
+			at += size + strspn(at + size, " ");
+		}
+	return NULL;
+}
+
+int frame_label(struct buf *b, const struct query_item *item)
+{
+	int r = buf_append_str(b, item->name);
+
+	if (r < 0 || item->kind != FRAME_PYTHON || !*item->file)
+		return r;
+	return buf_printf(b, " (%s:%u)", query_short_path(item->file), item->line);
+}

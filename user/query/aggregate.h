@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside query: the pass over the sample blocks, and the tree that is made of what it finds. */
+#ifndef KYMO_QUERY_AGGREGATE_H
+#define KYMO_QUERY_AGGREGATE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/hmap.h"
+#include "query/item.h"
+#include "query/query.h"
+#include "query/segment.h"
+
+/* What one comm did on one stack. */
+struct cell {
+	uint32_t comm;	/* item */
+	uint32_t stack; /* index + 1 within the segment; 0 = none */
+	struct query_value value;
+};
+
+/* A thread's process and whether the selection wants it; looked up once, not per row. */
+struct thread_view {
+	uint32_t process; /* index into processes */
+	uint32_t comm;	  /* item */
+	bool selected;
+};
+
+struct aggregate {
+	struct profile *profile;
+	const struct query_selection *selection;
+	enum kymo_source source;
+	struct item_table items;
+	struct query_value total;
+	uint64_t ends[KYMO_END_MAX];
+	struct query_process *processes;
+	size_t processes_n, processes_cap;
+	struct hmap process_keys; /* (pid, start) -> index, over all segments */
+	struct query_tick *ticks;
+	size_t ticks_n, ticks_cap;
+	uint64_t duration_ns;
+	uint32_t damaged_ticks;
+
+	/* Of the segment at hand. */
+	const struct segment *segment;
+	struct thread_view *threads; /* by index + 1; [0] = unknown thread */
+	uint32_t *frame_items;	     /* by index + 1; 0 = not asked yet */
+	uint32_t *
+		first_cell; /* by stack index + 1 -> cell + 1: a stack mostly belongs to one comm */
+	struct hmap other_cells; /* (comm, stack) -> cell + 1: the other ones */
+	struct cell *cells;
+	size_t cells_n, cells_cap;
+	struct seen *seen; /* per cell, with_seen */
+	size_t seen_cap;
+
+	/* Of the tick at hand: self weight per item. */
+	struct query_value *hot;
+	size_t hot_cap;
+	uint32_t *touched;
+	size_t touched_n, touched_cap;
+
+	/* The tree. */
+	struct hmap node_keys; /* (parent, item) -> node */
+	struct query_node *nodes;
+	size_t nodes_n, nodes_cap;
+	struct seen *node_seen;
+	size_t node_seen_cap;
+};
+
+void query_value_add(struct query_value *sum, const struct query_value *v);
+void seen_add(struct seen *sum, const struct seen *s);
+
+/* The item of a stack's last frame, by stack index + 1. 0 = out of memory. */
+uint32_t aggregate_leaf_item(struct aggregate *a, uint32_t stack);
+
+/* Reads the selected ticks of a loaded segment into cells. 0 or -errno. */
+int aggregate_segment(struct aggregate *a, uint32_t segment);
+void aggregate_segment_done(struct aggregate *a);
+
+/* Adds the segment's cells to the tree's nodes as self. 0 or -ENOMEM. */
+int tree_add_cells(struct aggregate *a);
+/* Totals of nodes and items, children in order. 0 or -ENOMEM. */
+int tree_finish(struct aggregate *a);
+
+#endif

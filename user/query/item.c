@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "query/item.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/buf.h"
+#include "base/text.h"
+
+const char *const query_item_kind_names[QUERY_ITEM_KIND_MAX] = {
+	[FRAME_KERNEL] = "kernel",	  [FRAME_NATIVE] = "native",
+	[FRAME_PYTHON] = "python",	  [FRAME_SYNTHETIC] = "synthetic",
+	[QUERY_ITEM_PROCESS] = "process",
+};
+
+struct item_key {
+	uint32_t kind, name, file, binary, line;
+};
+
+int item_table_init(struct item_table *t)
+{
+	int r;
+
+	*t = (struct item_table){ 0 };
+	hmap_init(&t->keys, sizeof(struct item_key), sizeof(uint32_t), 0);
+	r = strings_new(0, &t->strings);
+	if (r < 0)
+		return r;
+	r = array_reserve(&t->items, &t->items_cap, 64);
+	if (r < 0)
+		return r;
+	t->items[t->items_n++] = (struct query_item){ .name = "", .file = "", .binary = "" };
+	return 0;
+}
+
+void item_table_release(struct item_table *t)
+{
+	hmap_release(&t->keys);
+	free(t->items);
+	if (t->strings)
+		strings_free(t->strings);
+	*t = (struct item_table){ 0 };
+}
+
+static uint32_t item_intern(struct item_table *t, unsigned kind, const char *name, const char *file,
+			    const char *binary, uint32_t line)
+{
+	struct item_key key = { .kind = kind, .line = line };
+	uint32_t *index;
+	bool is_new;
+
+	if (strings_intern(t->strings, name, &key.name) < 0 ||
+	    strings_intern(t->strings, file, &key.file) < 0 ||
+	    strings_intern(t->strings, binary, &key.binary) < 0 ||
+	    array_reserve(&t->items, &t->items_cap, t->items_n + 1) < 0)
+		return 0;
+	index = hmap_put(&t->keys, &key, &is_new);
+	if (!index)
+		return 0;
+	if (is_new) {
+		*index = (uint32_t)t->items_n;
+		t->items[t->items_n++] = (struct query_item){
+			.kind = kind,
+			.name = strings_get(t->strings, key.name),
+			.file = strings_get(t->strings, key.file),
+			.binary = strings_get(t->strings, key.binary),
+			.line = line,
+		};
+	}
+	return *index;
+}
+
+static uint32_t item_of_code_without_name(struct item_table *t, unsigned kind,
+					  const struct binary *b)
+{
+	char name[280];
+
+	switch (b ? b->kind : BINARY_UNKNOWN) {
+	case BINARY_FILE:
+		snprintf(name, sizeof(name), "[%.256s]", query_base_name(b->path ? b->path : ""));
+		break;
+	case BINARY_KERNEL:
+		return item_intern(t, kind, "[kernel]", "", b->path, 0);
+	case BINARY_VDSO:
+		return item_intern(t, kind, "[vdso]", "", b->path, 0);
+	case BINARY_ANON:
+		return item_intern(t, kind, "[anonymous code]", "", "", 0);
+	default:
+		return item_intern(t, kind, "[unknown]", "", "", 0);
+	}
+	return item_intern(t, kind, name, "", b->path, 0);
+}
+
+uint32_t item_of_frame(struct item_table *t, const struct segment *s, const struct frame *f)
+{
+	const struct function *fn;
+	const struct binary *b;
+	unsigned kind;
+
+	if (!f)
+		return item_intern(t, FRAME_SYNTHETIC, "[missing frame]", "", "", 0);
+	kind = f->kind > 0 && f->kind < FRAME_KIND_MAX ? f->kind : FRAME_SYNTHETIC;
+	fn = segment_function(s, f->function);
+	b = segment_binary(s, fn && fn->binary ? fn->binary : f->binary);
+	if (!fn || !fn->name || !*fn->name)
+		return item_of_code_without_name(t, kind, b);
+	return item_intern(t, kind, fn->name, fn->file, b ? b->path : "", fn->first_line);
+}
+
+uint32_t item_of_comm(struct item_table *t, const char *comm)
+{
+	return item_intern(t, QUERY_ITEM_PROCESS, *comm ? comm : "[no name]", "", "", 0);
+}
+
+uint32_t item_of_no_stack(struct item_table *t)
+{
+	return item_intern(t, FRAME_SYNTHETIC, "[no stack]", "", "", 0);
+}
+
+const char *query_base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash && slash[1] ? slash + 1 : path;
+}
+
+/* Behind "/lib/pythonX.Y/", or NULL. */
+static const char *behind_python_lib(const char *path)
+{
+	const char *at = strstr(path, "/lib/python");
+
+	if (!at)
+		return NULL;
+	at = strchr(at + strlen("/lib/python"), '/');
+	return at && at[1] ? at + 1 : NULL;
+}
+
+const char *query_short_path(const char *path)
+{
+	static const char *const marks[] = { "/site-packages/", "/dist-packages/" };
+	const char *found = NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(marks); i++)
+		for (const char *at = strstr(path, marks[i]); at; at = strstr(at + 1, marks[i]))
+			if (at[strlen(marks[i])] && at + strlen(marks[i]) > found)
+				found = at + strlen(marks[i]);
+	if (!found)
+		found = behind_python_lib(path);
+	return found ? found : path;
+}

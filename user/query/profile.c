@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "query/profile.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/text.h"
+#include "query/segment.h"
+
+int profile_fail(struct profile *p, const struct segment *s, int error)
+{
+	const char *why = s ? store_reader_message(s->reader) : NULL;
+
+	if (!why || !*why)
+		why = strerror(-error);
+	snprintf(p->message, sizeof(p->message), "%s", why);
+	return error;
+}
+
+static void segment_release(struct segment *s)
+{
+	idmap_release(&s->binaries);
+	idmap_release(&s->functions);
+	idmap_release(&s->frames);
+	idmap_release(&s->stacks);
+	idmap_release(&s->processes);
+	idmap_release(&s->threads);
+	if (s->loaded)
+		store_tables_release(&s->tables);
+	if (s->reader)
+		store_reader_close(s->reader);
+	free(s->path);
+}
+
+void profile_close(struct profile *p)
+{
+	if (!p)
+		return;
+	for (size_t i = 0; i < p->segments_n; i++)
+		segment_release(&p->segments[i]);
+	free(p->segments);
+	free(p->ticks);
+	free(p->path);
+	free(p);
+}
+
+/* Appends the segment's ticks to the profile's. */
+static int profile_add_ticks(struct profile *p, uint32_t segment)
+{
+	_cleanup_free_ struct store_tick *ticks = NULL;
+	struct segment *s = &p->segments[segment];
+	size_t cap = p->ticks_n, n = 0;
+	int r;
+
+	r = store_read_ticks(s->reader, &ticks, &n);
+	if (r < 0)
+		return profile_fail(p, s, r);
+	if (n == 0)
+		return 0;
+	r = array_reserve(&p->ticks, &cap, p->ticks_n + n);
+	if (r < 0)
+		return profile_fail(p, NULL, r);
+	for (size_t i = 0; i < n; i++)
+		p->ticks[p->ticks_n++] = (struct profile_tick){
+			.segment = segment,
+			.id = ticks[i].id,
+			.start_ns = ticks[i].start_ns,
+			.end_ns = ticks[i].end_ns,
+			.wall_ns = ticks[i].wall_ns,
+			.rows = ticks[i].rows,
+			.health = ticks[i].health,
+		};
+	return 0;
+}
+
+DEFINE_CLEANUP(struct profile *, profile_close);
+
+int profile_open(const char *path, struct profile **ret, char **ret_message)
+{
+	_cleanup_(profile_closep) struct profile *p = calloc(1, sizeof(*p));
+	int r;
+
+	if (!p)
+		goto no_memory;
+	p->path = strdup(path);
+	p->segments = calloc(1, sizeof(*p->segments));
+	if (!p->path || !p->segments)
+		goto no_memory;
+	p->segments_n = 1;
+	p->segments[0].path = strdup(path);
+	if (!p->segments[0].path)
+		goto no_memory;
+
+	r = store_open(path, &p->segments[0].reader, ret_message);
+	if (r < 0)
+		return r;
+	r = profile_add_ticks(p, 0);
+	if (r < 0) {
+		if (asprintf(ret_message, "%s: %s", path, p->message) < 0)
+			*ret_message = NULL;
+		return r;
+	}
+	*ret = TAKE_PTR(p);
+	return 0;
+
+no_memory:
+	*ret_message = strdup("out of memory");
+	return -ENOMEM;
+}
+
+const char *profile_path(const struct profile *p)
+{
+	return p->path;
+}
+
+const char *profile_meta(const struct profile *p, const char *key)
+{
+	return store_meta(p->segments[0].reader, key);
+}
+
+unsigned profile_format(const struct profile *p)
+{
+	(void)p; /* the store opens no other */
+	return STORE_FORMAT_VERSION;
+}
+
+uint64_t profile_meta_u64(const struct profile *p, const char *key, uint64_t missing)
+{
+	const char *text = profile_meta(p, key);
+	uint64_t value;
+
+	return text && text_parse_u64(text, 0, UINT64_MAX, &value) == 0 ? value : missing;
+}
+
+bool profile_ended(const struct profile *p)
+{
+	return store_ended(p->segments[p->segments_n - 1].reader);
+}
+
+const struct profile_tick *profile_ticks(const struct profile *p, size_t *ret_n)
+{
+	*ret_n = p->ticks_n;
+	return p->ticks;
+}
+
+uint64_t profile_duration_ns(const struct profile *p)
+{
+	uint64_t start, end;
+
+	if (p->ticks_n == 0)
+		return 0;
+	start = p->ticks[0].start_ns;
+	end = p->ticks[p->ticks_n - 1].end_ns;
+	return end > start ? end - start : 0;
+}
+
+uint64_t profile_start_wall_ns(const struct profile *p)
+{
+	const struct profile_tick *t = p->ticks;
+
+	if (p->ticks_n == 0)
+		return 0;
+	return t->wall_ns - (t->end_ns > t->start_ns ? t->end_ns - t->start_ns : 0);
+}
+
+static uint64_t file_bytes(const char *path, const char *suffix)
+{
+	_cleanup_free_ char *full = NULL;
+	struct stat st;
+
+	if (asprintf(&full, "%s%s", path, suffix) < 0) {
+		full = NULL;
+		return 0;
+	}
+	return stat(full, &st) == 0 && S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
+}
+
+static int count_samples(struct profile *p, struct profile_counts *ret)
+{
+	struct store_block block = { 0 };
+	int r = 0;
+
+	for (size_t i = 0; i < p->ticks_n; i++) {
+		ret->rows += p->ticks[i].rows;
+		r = store_read_block(p->segments[p->ticks[i].segment].reader, p->ticks[i].id,
+				     &block);
+		if (r == -ENOMEM)
+			break;
+		/* A damaged block is the query's business to tell of. */
+		ret->samples += r == 0 ? block.offsets_n : 0;
+		r = 0;
+	}
+	store_block_release(&block);
+	return r < 0 ? profile_fail(p, NULL, r) : 0;
+}
+
+int profile_count(struct profile *p, struct profile_counts *ret)
+{
+	*ret = (struct profile_counts){ 0 };
+	for (size_t i = 0; i < p->segments_n; i++) {
+		struct segment *s = &p->segments[i];
+		int r = segment_load(p, s);
+
+		if (r < 0)
+			return r;
+		ret->binaries += s->tables.binaries_n;
+		ret->functions += s->tables.functions_n;
+		ret->frames += s->tables.frames_n;
+		ret->stacks += s->tables.stacks_n;
+		ret->processes += s->tables.processes_n;
+		ret->threads += s->tables.threads_n;
+		ret->file_bytes += file_bytes(s->path, "") + file_bytes(s->path, "-wal");
+	}
+	return count_samples(p, ret);
+}
+
+const char *profile_message(struct profile *p)
+{
+	return p->message;
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "query/query.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "query/aggregate.h"
+
+bool query_selects_tick(const struct profile *p, const struct query_selection *s,
+			const struct profile_tick *t)
+{
+	uint64_t start = p->ticks_n ? p->ticks[0].start_ns : 0;
+	uint64_t middle = t->start_ns + (t->end_ns > t->start_ns ? t->end_ns - t->start_ns : 0) / 2;
+	uint64_t at = middle > start ? middle - start : 0;
+
+	if (at < s->since_ns || (s->until_ns && at >= s->until_ns))
+		return false;
+	return !s->tick || s->tick(s->tick_data, t);
+}
+
+static void aggregate_release(struct aggregate *a)
+{
+	if (a->segment)
+		aggregate_segment_done(a);
+	item_table_release(&a->items);
+	hmap_release(&a->process_keys);
+	hmap_release(&a->node_keys);
+	free(a->processes);
+	free(a->ticks);
+	free(a->cells);
+	free(a->seen);
+	free(a->hot);
+	free(a->touched);
+	free(a->nodes);
+	free(a->node_seen);
+}
+
+static int compare_processes(const void *pa, const void *pb)
+{
+	const struct query_process *a = pa, *b = pb;
+
+	if (a->value.weight != b->value.weight)
+		return a->value.weight > b->value.weight ? -1 : 1;
+	return a->pid < b->pid ? -1 : a->pid > b->pid;
+}
+
+/* Only those with samples, the heaviest first; their texts become the result's. */
+static int finish_processes(struct aggregate *a)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < a->processes_n; i++) {
+		struct query_process *p = &a->processes[i];
+		const char **texts[] = { &p->comm, &p->exe, &p->cmdline };
+
+		if (p->value.count == 0)
+			continue;
+		for (size_t k = 0; k < ARRAY_SIZE(texts); k++) {
+			uint32_t id;
+			int r = strings_intern(a->items.strings, *texts[k], &id);
+
+			if (r < 0)
+				return r;
+			*texts[k] = strings_get(a->items.strings, id);
+		}
+		a->processes[n++] = *p;
+	}
+	a->processes_n = n;
+	if (n)
+		qsort(a->processes, n, sizeof(*a->processes), compare_processes);
+	return 0;
+}
+
+static int aggregate_all(struct aggregate *a)
+{
+	int r = item_table_init(&a->items);
+
+	hmap_init(&a->process_keys, 2 * sizeof(uint64_t), sizeof(uint32_t), 0);
+	hmap_init(&a->node_keys, 2 * sizeof(uint32_t), sizeof(uint32_t), 0);
+	for (uint32_t i = 0; r == 0 && i < a->profile->segments_n; i++) {
+		r = segment_load(a->profile, &a->profile->segments[i]);
+		if (r == 0)
+			r = aggregate_segment(a, i);
+		if (r == 0)
+			r = tree_add_cells(a);
+		aggregate_segment_done(a);
+	}
+	if (r == 0)
+		r = tree_finish(a);
+	return r < 0 ? r : finish_processes(a);
+}
+
+static void hand_over(struct aggregate *a, struct query_result *r)
+{
+	*r = (struct query_result){
+		.source = a->source,
+		.total = a->total,
+		.items = TAKE_PTR(a->items.items),
+		.items_n = a->items.items_n,
+		.nodes = TAKE_PTR(a->nodes),
+		.nodes_n = a->nodes_n,
+		.seen = TAKE_PTR(a->node_seen),
+		.processes = TAKE_PTR(a->processes),
+		.processes_n = a->processes_n,
+		.ticks = TAKE_PTR(a->ticks),
+		.ticks_n = a->ticks_n,
+		.duration_ns = a->duration_ns,
+		.damaged_ticks = a->damaged_ticks,
+		.strings = TAKE_PTR(a->items.strings),
+	};
+	memcpy(r->ends, a->ends, sizeof(r->ends));
+}
+
+int query_run(struct profile *p, const struct query_selection *s, struct query_result **ret)
+{
+	_cleanup_(aggregate_release) struct aggregate a = {
+		.profile = p,
+		.selection = s,
+		.source = s->source ? s->source : KYMO_SOURCE_CPU,
+	};
+	struct query_result *result;
+	int r;
+
+	p->message[0] = '\0';
+	r = aggregate_all(&a);
+	if (r < 0)
+		return p->message[0] ? r : profile_fail(p, NULL, r);
+	result = malloc(sizeof(*result));
+	if (!result)
+		return profile_fail(p, NULL, -ENOMEM);
+	hand_over(&a, result);
+	*ret = result;
+	return 0;
+}
+
+void query_free(struct query_result *r)
+{
+	if (!r)
+		return;
+	free(r->items);
+	free(r->nodes);
+	free(r->seen);
+	free(r->processes);
+	free(r->ticks);
+	strings_free(r->strings);
+	free(r);
+}
+
+static int compare_functions(const void *pa, const void *pb, void *data)
+{
+	const struct query_result *r = data;
+	uint32_t ia = *(const uint32_t *)pa, ib = *(const uint32_t *)pb;
+	const struct query_item *a = &r->items[ia], *b = &r->items[ib];
+
+	if (a->self.weight != b->self.weight)
+		return a->self.weight > b->self.weight ? -1 : 1;
+	if (a->total.weight != b->total.weight)
+		return a->total.weight > b->total.weight ? -1 : 1;
+	return strcmp(a->name, b->name) ?: (ia < ib ? -1 : ia > ib);
+}
+
+int query_functions(const struct query_result *r, uint32_t **ret, size_t *ret_n)
+{
+	uint32_t *list = calloc(r->items_n + 1, sizeof(*list));
+	size_t n = 0;
+
+	if (!list)
+		return -ENOMEM;
+	for (size_t i = 1; i < r->items_n; i++)
+		if (r->items[i].kind != QUERY_ITEM_PROCESS && r->items[i].total.count)
+			list[n++] = (uint32_t)i;
+	qsort_r(list, n, sizeof(*list), compare_functions, (void *)r);
+	*ret = list;
+	*ret_n = n;
+	return 0;
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Selection and aggregation over a profile: which samples, and what they add up to, per node of
+ * the tree of stacks, per function, per process and per tick. One pass over the sample blocks,
+ * in C: measured, SQL takes ten times as long.
+ */
+#ifndef KYMO_QUERY_QUERY_H
+#define KYMO_QUERY_QUERY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kymo/record.h"
+#include "model/frame.h"
+#include "model/process.h"
+#include "model/tick.h"
+#include "query/profile.h"
+
+/* Zeroes select every cpu sample. */
+struct query_selection {
+	enum kymo_source source; /* 0 = KYMO_SOURCE_CPU */
+	/*
+	 * Whole ticks, as health exists only for these: a tick is in when its middle lies in
+	 * [since_ns, until_ns), both counted from the profile's first tick; until_ns 0 = its end.
+	 */
+	uint64_t since_ns, until_ns;
+	uint32_t pid;	  /* 0 = all */
+	const char *comm; /* of the process, exact; NULL = all */
+	/* Further conditions on a tick (its health); NULL = none. */
+	bool (*tick)(void *data, const struct profile_tick *t);
+	void *tick_data;
+	bool with_seen; /* also sum what was seen at the nodes */
+};
+
+bool query_selects_tick(const struct profile *p, const struct query_selection *s,
+			const struct profile_tick *t);
+
+/* Sums saturate: hostile weights cannot wrap to something that looks right. */
+struct query_value {
+	uint64_t weight; /* in the source's unit */
+	uint64_t count;	 /* samples */
+};
+
+enum query_item_kind {
+	/* Below FRAME_KIND_MAX: enum frame_kind. */
+	QUERY_ITEM_PROCESS = FRAME_KIND_MAX, /* the root frame of its stacks: the comm */
+	QUERY_ITEM_KIND_MAX,
+};
+
+extern const char *const query_item_kind_names[QUERY_ITEM_KIND_MAX];
+
+/*
+ * What a frame is shown as: a function, or a binary's code that has no name. The same
+ * function has one item, whatever segment, offset or line it comes from.
+ */
+struct query_item {
+	unsigned kind;
+	const char *name;	  /* never empty: "[libc.so.6]" for its code without a name */
+	const char *file;	  /* source file; "" = unknown */
+	const char *binary;	  /* path; "" = none */
+	uint32_t line;		  /* where the function starts; 0 = unknown */
+	struct query_value self;  /* ran itself */
+	struct query_value total; /* was on the stack: once per sample, however often it recurs */
+};
+
+/*
+ * A node of the tree of stacks, root first: a process's comm, then frames from the outermost to
+ * the one that ran. Parents come before their children; node 0 is the common root.
+ */
+struct query_node {
+	uint32_t parent;
+	uint32_t item;
+	uint32_t first_child, next_sibling; /* 0 = none; by weight, the heaviest first */
+	struct query_value self, total;
+};
+
+struct query_process {
+	uint32_t pid;
+	uint64_t start_ns;
+	const char *comm, *exe, *cmdline;
+	struct query_value value;
+};
+
+/* Of one selected tick. */
+struct query_tick {
+	size_t tick; /* index into profile_ticks */
+	struct query_value total;
+	uint32_t item; /* the function with the most self weight; 0 = no sample */
+	struct query_value item_self;
+};
+
+struct query_result {
+	enum kymo_source source;
+	struct query_value total;
+	struct query_item *items; /* [0] is empty */
+	size_t items_n;
+	struct query_node *nodes; /* [0] is the root */
+	size_t nodes_n;
+	struct seen *seen;		 /* with_seen: per node, of its samples alone; else NULL */
+	struct query_process *processes; /* those with samples, heaviest first */
+	size_t processes_n;
+	struct query_tick *ticks;
+	size_t ticks_n;
+	uint64_t ends[KYMO_END_MAX]; /* samples by why their user stack ended where it did */
+	uint64_t duration_ns;	     /* of the selected ticks together */
+	uint32_t damaged_ticks;	     /* whose samples could not be read: not in any figure */
+	struct strings *strings;     /* owns the texts */
+};
+
+/* 0 or -errno (profile_message says why). */
+int query_run(struct profile *p, const struct query_selection *s, struct query_result **ret);
+void query_free(struct query_result *r); /* NULL is allowed */
+
+/* Indices of the items that are functions (no processes) and have any weight, by self weight, the heaviest first. */
+int query_functions(const struct query_result *r, uint32_t **ret, size_t *ret_n);
+
+/* What went wrong, by name: quality counters over the selected ticks. */
+struct query_quality {
+	char *counter;
+	int64_t sum, max;
+	uint32_t ticks; /* that have it */
+};
+int query_quality(struct profile *p, const struct query_selection *s, struct query_quality **ret,
+		  size_t *ret_n);
+void query_quality_free(struct query_quality *q, size_t n);
+/* The counter's sum; 0 when it is absent. */
+int64_t query_quality_sum(const struct query_quality *q, size_t n, const char *counter);
+
+/*
+ * The part of a source path that tells files apart: behind site-packages, dist-packages or
+ * lib/pythonX.Y, else all of it. Points into path.
+ */
+const char *query_short_path(const char *path);
+const char *query_base_name(const char *path); /* behind the last slash; points into path */
+
+#endif

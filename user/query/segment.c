@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "query/segment.h"
+
+#include <errno.h>
+
+#define BUILD_INDEX(s, table)                                                         \
+	idmap_build(&(s)->table, (s)->tables.table ? &(s)->tables.table[0].id : NULL, \
+		    sizeof((s)->tables.table[0]), (s)->tables.table##_n)
+
+static int segment_build_indices(struct segment *s)
+{
+	int r = BUILD_INDEX(s, binaries);
+
+	if (r == 0)
+		r = BUILD_INDEX(s, functions);
+	if (r == 0)
+		r = BUILD_INDEX(s, frames);
+	if (r == 0)
+		r = BUILD_INDEX(s, stacks);
+	if (r == 0)
+		r = BUILD_INDEX(s, processes);
+	if (r == 0)
+		r = BUILD_INDEX(s, threads);
+	return r;
+}
+
+int segment_load(struct profile *p, struct segment *s)
+{
+	int r;
+
+	if (s->loaded)
+		return 0;
+	r = store_read_tables(s->reader, &s->tables);
+	if (r < 0)
+		return profile_fail(p, s, r);
+	s->loaded = true;
+	r = segment_build_indices(s);
+	return r < 0 ? profile_fail(p, NULL, r) : 0;
+}
+
+const struct binary *segment_binary(const struct segment *s, uint32_t id)
+{
+	uint32_t i = idmap_find(&s->binaries, id);
+
+	return i ? &s->tables.binaries[i - 1] : NULL;
+}
+
+const struct function *segment_function(const struct segment *s, uint32_t id)
+{
+	uint32_t i = idmap_find(&s->functions, id);
+
+	return i ? &s->tables.functions[i - 1] : NULL;
+}
+
+const struct frame *segment_frame(const struct segment *s, uint32_t id)
+{
+	uint32_t i = idmap_find(&s->frames, id);
+
+	return i ? &s->tables.frames[i - 1] : NULL;
+}

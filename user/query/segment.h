@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside query: one file of a profile, with its tables and the ways into them. */
+#ifndef KYMO_QUERY_SEGMENT_H
+#define KYMO_QUERY_SEGMENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "query/idmap.h"
+#include "query/profile.h"
+#include "store/store.h"
+
+struct segment {
+	char *path;
+	struct store_reader *reader;
+	bool loaded; /* the following are valid */
+	struct store_tables tables;
+	struct idmap binaries, functions, frames, stacks, processes, threads;
+};
+
+struct profile {
+	char *path;
+	struct segment *segments;
+	size_t segments_n;
+	struct profile_tick *ticks;
+	size_t ticks_n;
+	char message[256];
+};
+
+/* Reads the tables, once. 0 or -errno (message set). */
+int segment_load(struct profile *p, struct segment *s);
+
+/* By id; NULL when the profile has none of that id. */
+const struct binary *segment_binary(const struct segment *s, uint32_t id);
+const struct function *segment_function(const struct segment *s, uint32_t id);
+const struct frame *segment_frame(const struct segment *s, uint32_t id);
+
+/* Keeps the reader's own line about a failed call. Returns error. */
+int profile_fail(struct profile *p, const struct segment *s, int error);
+
+#endif
