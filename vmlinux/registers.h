@@ -20,6 +20,9 @@ struct pt_regs {
 #define KYMO_CS_SELECTOR_MASK 0xffff
 #define KYMO_CS_USER_32	      0x23
 
+/* Its number (arch/x86/entry/syscalls/syscall_64.tbl); orig_ax holds it while the thread is in the kernel for it. */
+#define KYMO_SYSCALL_FUTEX 202
+
 #else
 #error "registers of this architecture are not described yet"
 #endif

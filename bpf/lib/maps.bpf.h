@@ -7,6 +7,7 @@
 
 #define FOLLOWED_MAX	     16384
 #define PYTHON_PROCESSES_MAX 16384
+#define PYTHON_CODES_MAX     65536
 
 const volatile struct kymo_config config __weak = { 0 };
 
@@ -66,5 +67,27 @@ struct {
 	__type(key, struct process_key);
 	__type(value, struct python_process);
 } python_processes __weak SEC(".maps");
+
+/* Code objects that were copied out: a full map forgets the oldest, which are then copied again. */
+struct python_code_key {
+	__u64 process_start_ns;
+	__u64 address;
+	__u32 pid;
+	__u32 generation;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, PYTHON_CODES_MAX);
+	__type(key, struct python_code_key);
+	__type(value, __u64); /* 0, or when to copy it again because a part could not be read */
+} python_codes __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, CONTEXT_MAX);
+	__type(key, __u32);
+	__type(value, struct python_code_buffer);
+} python_code_buffers __weak SEC(".maps");
 
 #endif

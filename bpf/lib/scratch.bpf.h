@@ -65,13 +65,24 @@ struct python_process {
  * `active` and `done`, which the mixed walk (walk.bpf.h) reads.
  */
 struct python_walk {
+	__u64 futex; /* set by who takes the registers: what the thread waits on in futex(2), else 0 */
 	__u64 thread_state;
-	__u64 frame;  /* the next frame to emit; 0 = none left */
-	__u32 active; /* python_begin found a thread state with frames */
-	__u32 done;   /* no frames are left */
-	__u32 codes;  /* new code objects copied in this sample */
-	__u32 pad;
-	__u8 head[256]; /* one frame's or code object's head, as read */
+	__u64 frame;	  /* the next frame to emit; 0 = none left */
+	__u64 code;	  /* its code object */
+	__u32 generation; /* of that code object */
+	__u32 active;	  /* python_begin found a thread state with frames */
+	__u32 done;	  /* no frames are left */
+	__u32 empty;	  /* the newest eval loop has no frame of its own yet */
+	__u32 codes;	  /* new code objects copied in this sample */
+	__u32 end;	  /* why a step stopped the walk; 0 = it goes on */
+	__u64 head[KYMO_PYTHON_HEAD_BYTES / 8]; /* what was read last: a thread state, frame or code object */
+};
+
+/* KYMO_RECORD_CODE as it goes into the ring; each part may be followed by a word of zeroes. */
+#define CODE_TEXT_BYTES (KYMO_CODE_FILE_MAX + KYMO_CODE_NAME_MAX)
+struct python_code_buffer {
+	struct kymo_code head;
+	__u8 body[CODE_TEXT_BYTES + KYMO_LINE_TABLE_MAX + 8];
 };
 
 /* The record as it goes into the ring: frames follow without gaps, so user frames begin where kernel frames end. */

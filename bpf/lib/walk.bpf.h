@@ -100,6 +100,7 @@ __weak __noinline int walk_begin(__u32 slot)
 	s->native.leaf = 1;
 	s->native.window_start = 0;
 	s->mapping.end = 0;
+	s->python.futex = regs.orig_ax == KYMO_SYSCALL_FUTEX ? regs.di : 0;
 	s->python.thread_state = 0;
 	s->python.frame = 0;
 	s->python.active = 0;

@@ -145,8 +145,12 @@ struct kymo_sample {
 };
 static_assert(sizeof(struct kymo_sample) == 184, "layout");
 
+enum kymo_code_flag {
+	KYMO_CODE_INCOMPLETE = 1 << 0, /* a part could not be read (not paged in yet): it is empty, another copy follows */
+};
+
 /*
- * KYMO_RECORD_CODE. Behind the struct, each padded to a multiple of 8 bytes with zeroes:
+ * KYMO_RECORD_CODE, head.flags of kymo_code_flag. Behind the struct, each padded to a multiple of 8 bytes with zeroes:
  * file_size bytes of file name, name_size bytes of the (qualified, 3.11+) name, both as CPython
  * stores them (char kind 1 = Latin-1 or ASCII, 2 = UCS-2, 4 = UCS-4, little endian; cut at
  * KYMO_CODE_*_MAX), table_size bytes of line table.
