@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Records as they come out of the rings -> checked views. Pure functions over bytes: everything that
+ * a reader of the view relies on (sizes, counts, enums, terminated strings) has been checked.
+ */
+#ifndef KYMO_KERN_DECODE_H
+#define KYMO_KERN_DECODE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kern/kern.h"
+
+/* The type (enum kymo_record_type) of a record of the sample ring, or -EBADMSG. */
+int decode_type(const void *data, size_t size);
+
+/* Views into data, which is aligned to 8 bytes. 0 or -EBADMSG. */
+int decode_sample(const void *data, size_t size, struct raw_sample *ret);
+int decode_code(const void *data, size_t size, struct kern_code *ret);
+
+/* sample_id_all appends the time alone to each sideband record (sideband.c opens the event so). */
+#define SIDEBAND_TRAILER_BYTES 8
+
+/*
+ * A perf record of the sideband (struct perf_event_header and what follows). 1: *ret is an event, its
+ * path points into data; 0: a record of no interest; -EBADMSG.
+ */
+int decode_sideband(const void *data, size_t size, struct process_event *ret);
+
+#endif

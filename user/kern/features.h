@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the host must offer before anything is loaded, and what its refusals mean in one line. */
+#ifndef KYMO_KERN_FEATURES_H
+#define KYMO_KERN_FEATURES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define KERNEL_VERSION_MIN_MAJOR 6
+#define KERNEL_VERSION_MIN_MINOR 1
+
+struct features {
+	char release[65];      /* uname -r */
+	bool btf;	       /* the kernel describes its own types */
+	uint64_t capabilities; /* effective, bit per CAP_* */
+};
+
+/* 0 or -errno. */
+int features_probe(struct features *ret);
+/* 0, or -EPERM, -EOPNOTSUPP with *ret_message (malloced, one line). */
+int features_check(const struct features *f, char **ret_message);
+/* The line of the verifier's log that says why; written into out, "" when there is none. */
+void features_verifier_reason(const char *log, char *out, unsigned long out_size);
+
+#endif

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From the rings into one order of time, and on to whoever asks. */
+#include <errno.h>
+#include <string.h>
+
+#include "kern/decode.h"
+#include "kern/state.h"
+
+/*
+ * Codes do not wait: whichever CPU's sample uses one, it came into the ring before that sample. Waiting
+ * for its time it could come after a sample of another CPU that began earlier.
+ */
+static int take(struct kern *k, void *data, size_t size)
+{
+	struct raw_sample sample;
+	struct kern_code code;
+	int r = decode_type(data, size);
+
+	switch (r) {
+	case KYMO_RECORD_SAMPLE:
+		r = decode_sample(data, size, &sample);
+		if (r == 0)
+			(void)order_add(&k->order, ORDER_SAMPLE, sample.head->head.time_ns, data, size,
+					NULL, 0);
+		return r;
+	case KYMO_RECORD_CODE:
+		r = decode_code(data, size, &code);
+		if (r == 0)
+			k->handler->code(k->handler->data, &code);
+		return r;
+	default:
+		if (r > 0)
+			k->unknown++;
+		return r;
+	}
+}
+
+int ring_on_record(void *context, void *data, size_t size)
+{
+	struct kern *k = context;
+
+	if (take(k, data, size) < 0)
+		k->malformed++;
+	return 0; /* what else is in the ring is not its fault */
+}
+
+void ring_on_event(void *context, const struct process_event *event)
+{
+	struct kern *k = context;
+
+	(void)order_add(&k->order, ORDER_EVENT, event->time_ns, event, sizeof(*event), event->path,
+			strlen(event->path) + 1);
+}
+
+static void deliver(void *context, enum order_kind kind, void *data, size_t size)
+{
+	struct kern *k = context;
+	struct process_event *event = data;
+	struct raw_sample sample;
+
+	if (kind == ORDER_EVENT) {
+		event->path = (const char *)(event + 1);
+		k->handler->process(k->handler->data, event);
+		return;
+	}
+	if (decode_sample(data, size, &sample) == 0)
+		k->handler->sample(k->handler->data, &sample);
+}
+
+int kern_poll(struct kern *k, uint64_t until_ns, const struct kern_handler *handler)
+{
+	int r;
+
+	k->handler = handler;
+	sideband_drain(k->sideband, ring_on_event, k);
+	r = ring_buffer__consume(k->ring);
+	if (r >= 0)
+		r = order_deliver(&k->order, until_ns, deliver, k);
+	k->handler = NULL;
+	return r < 0 ? r : 0;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The inside of struct kern: private to user/kern. */
+#ifndef KYMO_KERN_STATE_H
+#define KYMO_KERN_STATE_H
+
+#include <bpf/libbpf.h>
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "kern/kern.h"
+#include "kern/order.h"
+#include "kern/sideband.h"
+
+struct kymo_bpf;
+
+struct kern {
+	struct kymo_bpf *skeleton;
+	struct ring_buffer *ring;
+	struct sideband *sideband;
+	struct order order;
+	struct bpf_link **links; /* a cpu-clock event per CPU */
+	size_t links_n;
+	uint64_t cpu_period_ns;
+	int stats_fd; /* keeps the kernel's measuring of programs on */
+	uint64_t malformed;
+	uint64_t unknown; /* records of a type that this version does not know */
+
+	const struct kern_handler *handler; /* during kern_poll */
+};
+
+/* events.c: one cpu-clock event per online CPU, running the sampler. 0 or -errno, nothing attached then. */
+int events_start(struct kern *k);
+/* Stops and closes all. */
+void events_stop(struct kern *k);
+
+/* ring.c: a record of the sample ring; for ring_buffer__new. */
+int ring_on_record(void *context, void *data, size_t size);
+/* sideband.c hands each event here. */
+void ring_on_event(void *context, const struct process_event *event);
+
+/* cpus.c: numbers of the online CPUs, malloced. 0 or -errno. */
+int cpus_online(uint32_t **ret, size_t *ret_n);
+int cpus_parse(const char *list, uint32_t **ret, size_t *ret_n);
+
+#endif
