@@ -31,6 +31,7 @@ int merge_new(const struct merge_limits *limits, struct merge **ret)
 {
 	struct merge *m = calloc(1, sizeof(*m));
 	size_t strings;
+	int r;
 
 	if (!m)
 		return -ENOMEM;
@@ -43,13 +44,15 @@ int merge_new(const struct merge_limits *limits, struct merge **ret)
 	hmap_init(&m->rows, sizeof(struct row_key), sizeof(uint32_t), 0);
 	hmap_init(&m->process_rows, sizeof(uint32_t), sizeof(uint32_t), 0);
 	merge_names_init(m);
-	merge_stacks_init(m);
 	merge_seen_init(m);
 	m->opened = 1;
 	m->open = calloc(1, sizeof(*m->open));
-	if (!m->open || strings_new(strings, &m->strings) < 0) {
+	r = m->open ? merge_stacks_init(m) : -ENOMEM;
+	if (r == 0)
+		r = strings_new(strings, &m->strings);
+	if (r < 0) {
 		merge_free(m);
-		return -ENOMEM;
+		return r;
 	}
 	*ret = m;
 	return 0;
@@ -63,15 +66,13 @@ void merge_free(struct merge *m)
 	strings_free(m->strings);
 	hmap_release(&m->binaries);
 	hmap_release(&m->functions);
-	hmap_release(&m->frames);
-	hmap_release(&m->stacks);
+	merge_stacks_release(m);
 	hmap_release(&m->processes);
 	hmap_release(&m->threads);
 	hmap_release(&m->thread_seen);
 	hmap_release(&m->process_seen);
 	hmap_release(&m->rows);
 	hmap_release(&m->process_rows);
-	free(m->unnamed);
 	free(m->samples);
 	free(m);
 }

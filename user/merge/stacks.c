@@ -2,10 +2,14 @@
 /* Frames and the tree of stacks. New ones go into the open tick. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "base/array.h"
 #include "merge/state.h"
+
+#define RECENT 65536 /* stacks that are recognised as a whole */
 
 struct frame_key {
 	uint64_t offset;
@@ -17,14 +21,32 @@ struct stack_key {
 	uint32_t parent, frame;
 };
 
-static_assert(sizeof(struct frame_key) == 24 && sizeof(struct stack_key) == 8,
-	      "keys without padding");
+static_assert(sizeof(struct frame_key) == 24 && sizeof(struct stack_key) == 8, "without padding");
 
-void merge_stacks_init(struct merge *m)
+int merge_stacks_init(struct merge *m)
 {
-	/* The limits are checked here, not by the maps: synthetic ones may pass them. */
-	hmap_init(&m->frames, sizeof(struct frame_key), sizeof(uint32_t), 0);
-	hmap_init(&m->stacks, sizeof(struct stack_key), sizeof(uint32_t), 0);
+	uint64_t seed[2];
+
+	if (getrandom(seed, sizeof(seed), 0) != sizeof(seed))
+		return -EIO;
+	idtable_init(&m->frames, sizeof(struct frame_key), seed);
+	idtable_init(&m->stacks, sizeof(struct stack_key), seed);
+	m->recent = calloc(RECENT, sizeof(*m->recent));
+	return m->recent ? 0 : -ENOMEM;
+}
+
+void merge_stacks_release(struct merge *m)
+{
+	idtable_release(&m->frames);
+	idtable_release(&m->stacks);
+	free(m->recent);
+	free(m->unnamed);
+}
+
+static struct frame_key frame_key(const struct sample_frame *s)
+{
+	return (struct frame_key){ s->offset, s->binary,	 s->function,
+				   s->line,   (uint16_t)s->kind, s->by_fp };
 }
 
 static int unnamed_add(struct merge *m, const struct frame *f)
@@ -73,25 +95,21 @@ static int frame_add(struct merge *m, const struct sample_frame *s, uint32_t id)
 /* 0, -ENOMEM, -ENOSPC at the bound (`spare` more are kept for what is synthetic). */
 static int frame_intern(struct merge *m, const struct sample_frame *s, size_t spare, uint32_t *ret)
 {
-	const struct frame_key key = { s->offset, s->binary,	     s->function,
-				       s->line,	  (uint16_t)s->kind, s->by_fp };
-	uint32_t *id = hmap_get(&m->frames, &key);
+	const struct frame_key key = frame_key(s);
+	uint32_t id = idtable_find(&m->frames, &key);
 
-	if (id) {
-		*ret = *id;
-		return 0;
+	if (!id) {
+		if (m->frames.count >= m->limits.frames + spare)
+			return -ENOSPC;
+		id = idtable_add(&m->frames, &key);
+		if (!id)
+			return -ENOMEM;
+		if (frame_add(m, s, id) < 0) {
+			idtable_drop_last(&m->frames);
+			return -ENOMEM;
+		}
 	}
-	if (m->frames.count >= m->limits.frames + spare)
-		return -ENOSPC;
-	id = hmap_put(&m->frames, &key, NULL);
-	if (!id)
-		return -ENOMEM;
-	*id = m->frame_last + 1;
-	if (frame_add(m, s, *id) < 0) {
-		hmap_remove(&m->frames, &key);
-		return -ENOMEM;
-	}
-	*ret = ++m->frame_last;
+	*ret = id;
 	return 0;
 }
 
@@ -100,22 +118,19 @@ static int node_intern(struct merge *m, uint32_t parent, uint32_t frame, size_t 
 {
 	const struct stack_key key = { parent, frame };
 	struct tick *t = m->open;
-	uint32_t *id = hmap_get(&m->stacks, &key);
+	uint32_t id = idtable_find(&m->stacks, &key);
 
-	if (id) {
-		*ret = *id;
-		return 0;
+	if (!id) {
+		if (m->stacks.count >= m->limits.stacks + spare)
+			return -ENOSPC;
+		if (array_reserve(&t->stacks, &m->caps.stacks, t->stacks_n + 1) < 0)
+			return -ENOMEM;
+		id = idtable_add(&m->stacks, &key);
+		if (!id)
+			return -ENOMEM;
+		t->stacks[t->stacks_n++] = (struct stack){ id, parent, frame };
 	}
-	if (m->stacks.count >= m->limits.stacks + spare)
-		return -ENOSPC;
-	if (array_reserve(&t->stacks, &m->caps.stacks, t->stacks_n + 1) < 0)
-		return -ENOMEM;
-	id = hmap_put(&m->stacks, &key, NULL);
-	if (!id)
-		return -ENOMEM;
-	*id = ++m->stack_last;
-	t->stacks[t->stacks_n++] = (struct stack){ *id, parent, frame };
-	*ret = *id;
+	*ret = id;
 	return 0;
 }
 
@@ -169,24 +184,77 @@ static int dropped_stack(struct merge *m, uint32_t *ret)
 	return 0;
 }
 
-int merge_stack(struct merge *m, const struct sample_frame *frames, size_t frames_n, uint32_t end,
-		uint32_t *ret)
+/* Where a stack of these frames was kept, if it was sampled lately. What stands there is compared. */
+static uint32_t *recent_slot(struct merge *m, const struct sample_frame *frames, size_t frames_n)
+{
+	uint64_t h = frames_n;
+
+	for (size_t i = 0; i < frames_n; i++) {
+		const struct sample_frame *f = &frames[i];
+		uint64_t what = (uint64_t)(f->binary ^ f->line << 16) << 32 | f->function;
+
+		h = idtable_mix(f->offset ^ h, what ^ m->frames.seed[0]);
+	}
+	return &m->recent[h % RECENT];
+}
+
+static bool is_frame(const struct frame_key *k, const struct sample_frame *s)
+{
+	return k->offset == s->offset && k->binary == s->binary && k->function == s->function &&
+	       k->line == s->line && k->kind == s->kind && k->by_fp == s->by_fp;
+}
+
+/* The nodes of one stack mostly lie side by side: comparing them is cheaper than finding each. */
+static bool is_stack(const struct merge *m, uint32_t stack, const struct sample_frame *frames,
+		     size_t frames_n)
+{
+	for (size_t i = 0; i < frames_n && stack; i++) {
+		const struct stack_key *node = idtable_key(&m->stacks, stack);
+
+		if (!is_frame(idtable_key(&m->frames, node->frame), &frames[i]))
+			return false;
+		stack = node->parent;
+		if (!stack)
+			return i + 1 == frames_n;
+	}
+	return false;
+}
+
+static int intern_frames(struct merge *m, const struct sample_frame *frames, size_t frames_n,
+			 uint32_t *ret)
 {
 	uint32_t node = 0;
 
-	if (frames_n == 0)
-		return no_stack(m, end, ret);
 	for (size_t i = frames_n; i-- > 0;) {
 		uint32_t frame;
 		int r = frame_intern(m, &frames[i], 0, &frame);
 
 		if (r == 0)
 			r = node_intern(m, node, frame, 0, &node);
-		if (r == -ENOSPC)
-			return dropped_stack(m, ret);
 		if (r < 0)
 			return r;
 	}
 	*ret = node;
 	return 0;
+}
+
+int merge_stack(struct merge *m, const struct sample_frame *frames, size_t frames_n, uint32_t end,
+		uint32_t *ret)
+{
+	uint32_t *recent;
+	int r;
+
+	if (frames_n == 0)
+		return no_stack(m, end, ret);
+	recent = recent_slot(m, frames, frames_n);
+	if (is_stack(m, *recent, frames, frames_n)) {
+		*ret = *recent;
+		return 0;
+	}
+	r = intern_frames(m, frames, frames_n, ret);
+	if (r == -ENOSPC)
+		return dropped_stack(m, ret);
+	if (r == 0)
+		*recent = *ret;
+	return r;
 }

@@ -5,6 +5,7 @@
 
 #include "base/hmap.h"
 #include "base/strings.h"
+#include "merge/idtable.h"
 #include "merge/merge.h"
 
 /* What has no limit in merge_limits. Ids of threads and processes are for good in a profile; at
@@ -39,10 +40,12 @@ struct merge_caps {
 struct merge {
 	struct merge_limits limits;
 	struct strings *strings;
-	struct hmap binaries, functions, frames, stacks; /* key -> id */
-	struct hmap processes, threads;			 /* key -> id and what was told */
-	struct hmap thread_seen, process_seen;		 /* tid, pid -> the last counters */
-	uint32_t binary_last, function_last, frame_last, stack_last, process_last, thread_last;
+	struct hmap binaries, functions; /* key -> id */
+	struct idtable frames, stacks;
+	uint32_t *recent;		       /* stack ids by hash of their frames */
+	struct hmap processes, threads;	       /* key -> id and what was told */
+	struct hmap thread_seen, process_seen; /* tid, pid -> the last counters */
+	uint32_t binary_last, function_last, process_last, thread_last;
 	uint32_t dropped_stack; /* "[dropped: too many stacks]"; 0 = not made yet */
 	uint32_t
 		no_stack[KYMO_END_MAX + 1]; /* stacks of samples without frames; 0 = not made yet */
@@ -62,7 +65,8 @@ struct merge {
 };
 
 void merge_names_init(struct merge *m);
-void merge_stacks_init(struct merge *m);
+int merge_stacks_init(struct merge *m);
+void merge_stacks_release(struct merge *m);
 
 /* frames leaf first; none gives a synthetic stack that says why. 0 with *ret, or -ENOMEM. */
 int merge_stack(struct merge *m, const struct sample_frame *frames, size_t frames_n, uint32_t end,
