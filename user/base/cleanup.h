@@ -12,27 +12,27 @@
 
 #define _cleanup_(f) __attribute__((cleanup(f)))
 
-#define TAKE_PTR(p)               \
-	({                        \
+#define TAKE_PTR(p)                 \
+	({                          \
 		typeof(p) _t = (p); \
-		(p) = NULL;       \
-		_t;               \
+		(p) = NULL;         \
+		_t;                 \
 	})
 
-#define TAKE_FD(fd)          \
-	({                   \
+#define TAKE_FD(fd)            \
+	({                     \
 		int _t = (fd); \
-		(fd) = -1;   \
-		_t;          \
+		(fd) = -1;     \
+		_t;            \
 	})
 
 /* Defines NAMEp, usable with _cleanup_, for a destructor that takes NULL. */
-#define DEFINE_CLEANUP(type, destroy)                    \
-	static inline void destroy##p(type *p)           \
-	{                                                \
-		if (*p)                                  \
-			destroy(*p);                     \
-	}                                                \
+#define DEFINE_CLEANUP(type, destroy)          \
+	static inline void destroy##p(type *p) \
+	{                                      \
+		if (*p)                        \
+			destroy(*p);           \
+	}                                      \
 	struct cleanup_swallow_semicolon_##destroy
 
 static inline void freep(void *p)

@@ -11,7 +11,8 @@
 
 uint64_t clock_mono_ns(void);
 uint64_t clock_wall_ns(void); /* since 1970 */
-uint64_t clock_boot_ns(void); /* since boot, with suspend: the clock of /proc/PID/stat start times */
+uint64_t
+clock_boot_ns(void); /* since boot, with suspend: the clock of /proc/PID/stat start times */
 uint64_t clock_thread_cpu_ns(void);
 uint64_t clock_process_cpu_ns(void);
 

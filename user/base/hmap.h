@@ -20,8 +20,8 @@ struct hmap {
 
 /* Does not allocate. */
 void hmap_init(struct hmap *m, size_t key_size, size_t value_size, size_t max);
-void hmap_release(struct hmap *m); /* also valid on zeroes */
-void hmap_clear(struct hmap *m);   /* empties and frees the slots */
+void hmap_release(struct hmap *m);		       /* also valid on zeroes */
+void hmap_clear(struct hmap *m);		       /* empties and frees the slots */
 void *hmap_get(const struct hmap *m, const void *key); /* NULL when absent */
 /*
  * Finds or inserts (the new value zeroed); *ret_new may be NULL.

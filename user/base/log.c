@@ -29,8 +29,8 @@ void log_line(enum log_level level, const char *fmt, ...)
 	if (vasprintf(&text, fmt, args) < 0)
 		text = NULL;
 	va_end(args);
-	if (text && buf_append_str(&line, "kymo: ") == 0 && text_append_terminal(&line, text) == 0 &&
-	    buf_append_str(&line, "\n") == 0)
+	if (text && buf_append_str(&line, "kymo: ") == 0 &&
+	    text_append_terminal(&line, text) == 0 && buf_append_str(&line, "\n") == 0)
 		(void)file_write_all(STDERR_FILENO, line.data, line.size);
 	free(text);
 	buf_release(&line);

@@ -6,7 +6,13 @@
 #ifndef KYMO_BASE_LOG_H
 #define KYMO_BASE_LOG_H
 
-enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG, LOG_LEVEL_MAX };
+enum log_level {
+	LOG_LEVEL_ERROR,
+	LOG_LEVEL_WARNING,
+	LOG_LEVEL_INFO,
+	LOG_LEVEL_DEBUG,
+	LOG_LEVEL_MAX
+};
 
 void log_set_level(enum log_level level); /* default: LOG_LEVEL_INFO */
 void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -11,7 +11,11 @@
 static size_t decode(const uint8_t *p, size_t size, uint32_t *ret)
 {
 	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	size_t n = p[0] < 0x80 ? 1 : p[0] >> 5 == 6 ? 2 : p[0] >> 4 == 14 ? 3 : p[0] >> 3 == 30 ? 4 : 0;
+	size_t n = p[0] < 0x80	     ? 1
+		   : p[0] >> 5 == 6  ? 2
+		   : p[0] >> 4 == 14 ? 3
+		   : p[0] >> 3 == 30 ? 4
+				     : 0;
 	uint32_t c;
 
 	if (!n || n > size)
@@ -157,11 +161,14 @@ int text_append_json(struct buf *b, const char *text)
 /* East Asian wide and emoji blocks (Unicode TR 11, coarse); combining marks take none. */
 static size_t char_width(uint32_t c)
 {
-	if ((c >= 0x300 && c <= 0x36f) || (c >= 0x200b && c <= 0x200f) || (c >= 0xfe00 && c <= 0xfe0f))
+	if ((c >= 0x300 && c <= 0x36f) || (c >= 0x200b && c <= 0x200f) ||
+	    (c >= 0xfe00 && c <= 0xfe0f))
 		return 0;
-	if ((c >= 0x1100 && c <= 0x115f) || (c >= 0x2e80 && c <= 0xa4cf) || (c >= 0xac00 && c <= 0xd7a3) ||
-	    (c >= 0xf900 && c <= 0xfaff) || (c >= 0xfe30 && c <= 0xfe6f) || (c >= 0xff00 && c <= 0xff60) ||
-	    (c >= 0xffe0 && c <= 0xffe6) || (c >= 0x1f300 && c <= 0x1faff) || (c >= 0x20000 && c <= 0x3fffd))
+	if ((c >= 0x1100 && c <= 0x115f) || (c >= 0x2e80 && c <= 0xa4cf) ||
+	    (c >= 0xac00 && c <= 0xd7a3) || (c >= 0xf900 && c <= 0xfaff) ||
+	    (c >= 0xfe30 && c <= 0xfe6f) || (c >= 0xff00 && c <= 0xff60) ||
+	    (c >= 0xffe0 && c <= 0xffe6) || (c >= 0x1f300 && c <= 0x1faff) ||
+	    (c >= 0x20000 && c <= 0x3fffd))
 		return 2;
 	return 1;
 }
@@ -258,7 +265,8 @@ int text_parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *ret)
 	for (const char *p = text; *p; p++) {
 		if (*p < '0' || *p > '9')
 			return -EINVAL;
-		if (__builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, (uint64_t)(*p - '0'), &v))
+		if (__builtin_mul_overflow(v, 10, &v) ||
+		    __builtin_add_overflow(v, (uint64_t)(*p - '0'), &v))
 			return -ERANGE;
 	}
 	if (v < min || v > max)
@@ -294,7 +302,11 @@ const char *text_duration(uint64_t ns, char out[16])
 
 		if (u < 0.9995)
 			continue;
-		snprintf(out, 16, u < 9.995 ? "%.2f %s" : u < 99.95 ? "%.1f %s" : "%.0f %s", u, units[i].unit);
+		snprintf(out, 16,
+			 u < 9.995   ? "%.2f %s"
+			 : u < 99.95 ? "%.1f %s"
+				     : "%.0f %s",
+			 u, units[i].unit);
 		return out;
 	}
 	snprintf(out, 16, "%.0f ns", v);
