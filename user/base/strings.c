@@ -55,7 +55,8 @@ static uint32_t *find(const struct strings *s, const char *text, size_t size, ui
 		uint32_t id = s->table[i];
 		const char *t = s->texts[id - 1];
 
-		if (s->hashes[id - 1] == hash && memcmp(t, text, size) == 0 && !t[size])
+		/* strncmp: of one hash is not of one size, and t may be the shorter */
+		if (s->hashes[id - 1] == hash && strncmp(t, text, size) == 0 && !t[size])
 			break;
 		i = (i + 1) & (s->table_cap - 1);
 	}
