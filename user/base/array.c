@@ -7,7 +7,7 @@
 
 int array_reserve_bytes(void **items, size_t *cap, size_t need, size_t item_size)
 {
-	size_t grown = *cap ? *cap : 8;
+	size_t grown = *cap ? *cap : 8, bytes;
 	void *p;
 
 	if (need <= *cap)
@@ -17,7 +17,9 @@ int array_reserve_bytes(void **items, size_t *cap, size_t need, size_t item_size
 			return -ENOMEM;
 		grown *= 2;
 	}
-	p = reallocarray(*items, grown, item_size);
+	if (__builtin_mul_overflow(grown, item_size, &bytes))
+		return -ENOMEM;
+	p = realloc(*items, bytes);
 	if (!p)
 		return -ENOMEM;
 	*items = p;

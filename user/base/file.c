@@ -37,7 +37,9 @@ int file_reread(int fd, size_t max_bytes, struct buf *buf)
 
 int file_read(int dirfd, const char *path, size_t max_bytes, struct buf *buf)
 {
-	_cleanup_close_ int fd = openat(dirfd < 0 ? AT_FDCWD : dirfd, path, O_RDONLY | O_CLOEXEC);
+	/* a pipe or a terminal in the file's place must neither hold us up nor become ours */
+	_cleanup_close_ int fd = openat(dirfd < 0 ? AT_FDCWD : dirfd, path,
+					O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
 	if (fd < 0)
 		return -errno;

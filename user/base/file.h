@@ -11,8 +11,9 @@
 
 /*
  * Replaces the contents of buf by the file's, from its start, NUL-terminated
- * (not counted). 0 or -errno; -EFBIG when longer than max_bytes. The fd variant
- * rereads an open descriptor (pread from 0), as /proc files allow.
+ * (not counted). 0 or -errno; -EFBIG when longer than max_bytes, -ESPIPE for a
+ * pipe. A negative dirfd is the current folder. The fd variant rereads an open
+ * descriptor (pread from 0), as /proc files allow.
  */
 int file_read(int dirfd, const char *path, size_t max_bytes, struct buf *buf);
 int file_reread(int fd, size_t max_bytes, struct buf *buf);

@@ -14,7 +14,7 @@
 struct json {
 	FILE *out; /* not owned */
 	int depth;
-	uint64_t has_items; /* a bit per depth; at most 64 deep (asserted) */
+	uint64_t has_items; /* a bit per depth; at most 63 deep (asserted) */
 	bool after_key;
 	int error; /* -errno of the first failed write */
 };

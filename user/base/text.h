@@ -32,7 +32,7 @@ int text_append_fit(struct buf *b, const char *text, size_t columns, bool pad);
 int text_parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *ret);
 /* "1.5 GiB", "820 KiB", "12 B": at most 9 columns. Returns out. */
 const char *text_bytes(uint64_t bytes, char out[16]);
-/* "1.25 s", "12.3 ms", "45 us", "7 ns". Returns out. */
+/* "1.25 s", "12.3 ms", "45.0 us", "7 ns". Returns out. */
 const char *text_duration(uint64_t ns, char out[16]);
 
 #endif
