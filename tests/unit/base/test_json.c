@@ -5,7 +5,6 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "base/file.h"
 #include "base/json.h"
 
 static void nests_and_separates(void **state)
@@ -34,8 +33,9 @@ static void nests_and_separates(void **state)
 	json_object_end(&j);
 	assert_int_equal(json_end(&j), 0);
 	fclose(f);
-	assert_string_equal(text,
-			    "{\"a\\u000a\":[18446744073709551615,-1,{},null,0.5],\"b\":true,\"c\":null}\n");
+	assert_string_equal(
+		text,
+		"{\"a\\u000a\":[18446744073709551615,-1,{},null,0.5],\"b\":true,\"c\":null}\n");
 	free(text);
 }
 
@@ -52,17 +52,56 @@ static void a_full_disk_is_told(void **state)
 	fclose(f);
 }
 
-static void files_are_bounded(void **state)
+static void numbers_are_json(void **state)
 {
-	struct buf b = { 0 };
+	char *text = NULL;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+	struct json j;
 
 	(void)state;
-	assert_int_equal(file_read(-1, "/proc/self/stat", 65536, &b), 0);
-	assert_true(b.size > 10);
-	assert_int_equal(strlen((char *)b.data), b.size);
-	assert_int_equal(file_read(-1, "/dev/zero", 100000, &b), -EFBIG);
-	assert_int_equal(file_read(-1, "/no/such", 10, &b), -ENOENT);
-	buf_release(&b);
+	json_begin(&j, f);
+	json_array(&j);
+	json_i64(&j, INT64_MIN);
+	json_double(&j, INFINITY);
+	json_double(&j, -INFINITY);
+	json_double(&j, 1e300);
+	json_bool(&j, false);
+	json_str(&j, "\xff\x1b</script>");
+	json_array(&j);
+	json_array_end(&j);
+	json_array_end(&j);
+	assert_int_equal(json_end(&j), 0);
+	fclose(f);
+	assert_string_equal(text, "[-9223372036854775808,null,null,1.0000000000000001e+300,false,"
+				  "\"\xef\xbf\xbd\\u001b</script>\",[]]\n");
+	free(text);
+}
+
+/* As deep as the header says, and each level keeps its own commas. */
+static void nests_deep(void **state)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+	struct json j;
+
+	(void)state;
+	json_begin(&j, f);
+	for (int i = 0; i < 63; i++) {
+		json_array(&j);
+		json_u64(&j, 1);
+	}
+	for (int i = 0; i < 63; i++) {
+		json_u64(&j, 2);
+		json_array_end(&j);
+	}
+	assert_int_equal(json_end(&j), 0);
+	fclose(f);
+	assert_int_equal(size, 63 * 5 + 62 + 1);
+	assert_memory_equal(text, "[1,[1,[1,", 9);
+	assert_string_equal(text + size - 10, ",2],2],2]\n");
+	free(text);
 }
 
 int main(void)
@@ -70,7 +109,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nests_and_separates),
 		cmocka_unit_test(a_full_disk_is_told),
-		cmocka_unit_test(files_are_bounded),
+		cmocka_unit_test(numbers_are_json),
+		cmocka_unit_test(nests_deep),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

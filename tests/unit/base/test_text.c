@@ -5,12 +5,12 @@
 
 #include "base/text.h"
 
-#define check(append, in, out)                               \
-	do {                                                 \
-		struct buf b = { 0 };                        \
-		assert_int_equal(append(&b, in), 0);         \
-		assert_string_equal(buf_str(&b), out);       \
-		buf_release(&b);                             \
+#define check(append, in, out)                         \
+	do {                                           \
+		struct buf b = { 0 };                  \
+		assert_int_equal(append(&b, in), 0);   \
+		assert_string_equal(buf_str(&b), out); \
+		buf_release(&b);                       \
 	} while (0)
 
 static void utf8_is_made_valid(void **state)
@@ -21,10 +21,12 @@ static void utf8_is_made_valid(void **state)
 		const char *out;
 	} cases[] = {
 		{ "plain", 5, "plain" },
-		{ "a\0b", 3, "a\xef\xbf\xbd" "b" },
+		{ "a\0b", 3,
+		  "a\xef\xbf\xbd"
+		  "b" },
 		{ "\xc3\xa9", 2, "\xc3\xa9" },
 		{ "\xc3", 1, "\xef\xbf\xbd" },
-		{ "\xc0\xaf", 2, "\xef\xbf\xbd\xef\xbf\xbd" },		   /* overlong */
+		{ "\xc0\xaf", 2, "\xef\xbf\xbd\xef\xbf\xbd" },		       /* overlong */
 		{ "\xed\xa0\x80", 3, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd" }, /* surrogate */
 		{ "\xf4\x90\x80\x80", 4, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd" },
 		{ "\xf0\x9f\x90\x8d", 4, "\xf0\x9f\x90\x8d" },
@@ -47,8 +49,14 @@ static void a_terminal_sees_no_control(void **state)
 	(void)state;
 	check(text_append_terminal, "plain \xc3\xa9", "plain \xc3\xa9");
 	check(text_append_terminal, "\x1b[31mred\n", "\\x1b[31mred\\x0a");
-	check(text_append_terminal, "\xc2\x9b" "31m", "\\u{009b}31m");
-	check(text_append_terminal, "a\xe2\x80\xae" "b", "a\\u{202e}b");
+	check(text_append_terminal,
+	      "\xc2\x9b"
+	      "31m",
+	      "\\u{009b}31m");
+	check(text_append_terminal,
+	      "a\xe2\x80\xae"
+	      "b",
+	      "a\\u{202e}b");
 	check(text_append_terminal, "\xff", "\\xff");
 }
 
@@ -77,12 +85,18 @@ static void fits_columns(void **state)
 	struct buf b = { 0 };
 
 	(void)state;
-	assert_int_equal(text_width("ab\xe6\xbc\xa2" "e\xcc\x81"), 5);
+	assert_int_equal(text_width("ab\xe6\xbc\xa2"
+				    "e\xcc\x81"),
+			 5);
 	assert_int_equal(text_append_fit(&b, "abc", 5, true), 0);
 	assert_string_equal(buf_str(&b), "abc  ");
 	for (size_t columns = 0; columns < 30; columns++) {
 		buf_clear(&b);
-		assert_int_equal(text_append_fit(&b, "a long \xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2 name of it", columns, true), 0);
+		assert_int_equal(
+			text_append_fit(&b,
+					"a long \xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2 name of it",
+					columns, true),
+			0);
 		assert_int_equal(text_width(buf_str(&b)), columns);
 	}
 	buf_release(&b);
@@ -123,10 +137,14 @@ static void units_read_well(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(utf8_is_made_valid), cmocka_unit_test(a_terminal_sees_no_control),
-		cmocka_unit_test(a_folded_frame_is_one_frame), cmocka_unit_test(xml_is_inert),
-		cmocka_unit_test(json_is_quoted),     cmocka_unit_test(fits_columns),
-		cmocka_unit_test(numbers_are_whole),  cmocka_unit_test(units_read_well),
+		cmocka_unit_test(utf8_is_made_valid),
+		cmocka_unit_test(a_terminal_sees_no_control),
+		cmocka_unit_test(a_folded_frame_is_one_frame),
+		cmocka_unit_test(xml_is_inert),
+		cmocka_unit_test(json_is_quoted),
+		cmocka_unit_test(fits_columns),
+		cmocka_unit_test(numbers_are_whole),
+		cmocka_unit_test(units_read_well),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
