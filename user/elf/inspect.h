@@ -28,7 +28,7 @@ struct elf_facts {
 	bool has_usdt_gc, has_usdt_import;
 };
 
-/* 0; -EBADMSG where it is no ELF file or a damaged one; -errno. */
+/* 0; -EBADMSG where it is no ELF file or a damaged one; -ENOTSUP for a 32-bit or big-endian one; -errno. */
 int elf_inspect(int fd, struct elf_facts *ret);
 
 #endif

@@ -43,7 +43,8 @@ struct worker_name {
 struct worker_reply {
 	enum worker_job_kind kind;
 	uint64_t cookie;
-	int error; /* 0; -ENOENT file gone, -ESTALE another file by now, -EBADMSG not parsable, -ETIMEDOUT, -EPIPE killed the worker */
+	int error; /* 0; -ENOENT file gone, -ESTALE another file by now, -EINVAL not a regular file, -EBADMSG not
+		    * parsable, -ENOTSUP 32-bit or big-endian, -ETIMEDOUT, -EPIPE killed the worker, -errno */
 	struct elf_facts facts;	   /* INSPECT */
 	struct worker_name *names; /* NAME: one per offset asked, same order */
 	size_t names_n;

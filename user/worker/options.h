@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside user/worker and its tests: a worker with other helpers or other patience than worker_new's. */
+#ifndef KYMO_WORKER_OPTIONS_H
+#define KYMO_WORKER_OPTIONS_H
+
+#include <sys/types.h>
+
+#include "worker/worker.h"
+
+struct worker_options {
+	const char *executable;			       /* started as "EXECUTABLE COMMAND" */
+	const char *parser, *opener;		       /* the commands */
+	uint64_t parser_timeout_ns, opener_timeout_ns; /* of one job */
+	size_t jobs_max;			       /* submitted, not yet finished */
+	size_t offsets_max;			       /* of all of them */
+};
+
+extern const struct worker_options worker_defaults;
+
+int worker_new_with(const struct worker_options *options, struct worker **ret);
+
+struct worker_stats {
+	uint64_t starts;      /* of either process, the first ones too */
+	uint64_t timeouts;    /* jobs that took too long */
+	uint64_t deaths;      /* of a process amid a job */
+	pid_t parser, opener; /* 0 = not running */
+};
+void worker_stats(struct worker *w, struct worker_stats *ret);
+
+#endif

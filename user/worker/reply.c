@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/reply.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/text.h"
+
+/* Of one job; 512 offsets with long C++ names take 100 KB. */
+#define TEXT_MAX (64U << 20)
+
+DEFINE_CLEANUP(struct reply *, reply_free);
+
+int reply_new(enum worker_job_kind kind, uint64_t cookie, const uint64_t *offsets, size_t offsets_n,
+	      struct reply **ret)
+{
+	_cleanup_(reply_freep) struct reply *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return -ENOMEM;
+	r->public.kind = kind;
+	r->public.cookie = cookie;
+	if (kind == WORKER_NAME && offsets_n) {
+		r->public.names = calloc(offsets_n, sizeof(*r->public.names));
+		r->at = calloc(offsets_n, sizeof(*r->at));
+		if (!r->public.names || !r->at || buf_append(&r->text, "", 1) < 0)
+			return -ENOMEM;
+		for (size_t i = 0; i < offsets_n; i++)
+			r->public.names[i].offset = offsets[i];
+		r->wanted = offsets_n;
+	}
+	*ret = TAKE_PTR(r);
+	return 0;
+}
+
+void reply_free(struct reply *r)
+{
+	if (!r)
+		return;
+	free(r->public.names);
+	free(r->at);
+	buf_release(&r->text);
+	free(r);
+}
+
+static int take_text(struct reply *r, const uint8_t *text, size_t size, size_t *ret_at)
+{
+	size_t at = r->text.size;
+	int q;
+
+	if (!size)
+		return 0;
+	if (at + 3 * size + 1 > TEXT_MAX)
+		return -EFBIG;
+	q = text_append_utf8(&r->text, text, size);
+	if (q == 0)
+		q = buf_append(&r->text, "", 1);
+	if (q < 0)
+		return q;
+	*ret_at = at;
+	return 0;
+}
+
+static int take_name(struct reply *r, struct reader *in)
+{
+	const uint8_t *head = reader_bytes(in, sizeof(struct name_record)), *name, *file;
+	struct name_record record;
+	int q;
+
+	if (!head)
+		return -EPROTO;
+	memcpy(&record, head, sizeof(record));
+	if (record.name_size > WORKER_NAME_SIZE_MAX || record.file_size > WORKER_PATH_MAX)
+		return -EPROTO;
+	name = reader_bytes(in, record.name_size);
+	file = reader_bytes(in, record.file_size);
+	if (!name || !file)
+		return -EPROTO;
+	q = take_text(r, name, record.name_size, &r->at[r->have].name);
+	if (q == 0)
+		q = take_text(r, file, record.file_size, &r->at[r->have].file);
+	if (q < 0)
+		return q;
+	r->public.names[r->have++].line = record.line;
+	return 0;
+}
+
+/* A bool that is neither 0 nor 1 is undefined behaviour to read, so bytes are looked at first. */
+static bool bools_are_sound(const uint8_t *facts)
+{
+	static const size_t at[] = {
+		offsetof(struct elf_facts, is_elf),
+		offsetof(struct elf_facts, has_python),
+		offsetof(struct elf_facts, eval_frame_pointers),
+		offsetof(struct elf_facts, gnu_libc),
+		offsetof(struct elf_facts, has_usdt_gc),
+		offsetof(struct elf_facts, has_usdt_import),
+	};
+
+	for (size_t i = 0; i < sizeof(at) / sizeof(at[0]); i++)
+		if (facts[at[i]] > 1)
+			return false;
+	return true;
+}
+
+static int take_facts(struct reply *r, struct reader *in)
+{
+	const uint8_t *bytes = reader_bytes(in, sizeof(struct elf_facts));
+	struct elf_facts facts;
+
+	if (!bytes || in->p != in->end || !bools_are_sound(bytes))
+		return -EPROTO;
+	memcpy(&facts, bytes, sizeof(facts));
+	if (facts.build_id.size > BUILD_ID_MAX)
+		return -EPROTO;
+	for (size_t i = 0; i < KYMO_PYTHON_EVAL_RANGES; i++)
+		if (facts.eval[i].start > facts.eval[i].end)
+			return -EPROTO;
+	r->public.facts = facts;
+	return 0;
+}
+
+int reply_take(struct reply *r, const void *packet, size_t size, uint32_t sequence,
+	       size_t asked_until, bool *ret_last, bool *ret_leaving)
+{
+	struct reader in = { .p = packet, .end = (const uint8_t *)packet + size };
+	const uint8_t *bytes = reader_bytes(&in, sizeof(struct parse_reply));
+	struct parse_reply head;
+	int q = 0;
+
+	if (!bytes)
+		return -EPROTO;
+	memcpy(&head, bytes, sizeof(head));
+	if (head.magic != WORKER_MAGIC || head.sequence != sequence || head.error > 0)
+		return -EPROTO;
+	*ret_last = head.last;
+	*ret_leaving = head.leaving;
+	if (head.error < 0)
+		return head.last ? head.error : -EPROTO;
+	if (r->public.kind == WORKER_INSPECT)
+		return head.last ? take_facts(r, &in) : -EPROTO;
+	/* An empty packet that is not the last could go on for ever. */
+	if (head.names_n > asked_until - r->have || (!head.names_n && !head.last))
+		return -EPROTO;
+	for (uint32_t i = 0; i < head.names_n && q == 0; i++)
+		q = take_name(r, &in);
+	if (q == 0 && (in.p != in.end || (head.last && r->have != asked_until)))
+		q = -EPROTO;
+	return q;
+}
+
+size_t reply_bytes(const struct reply *r)
+{
+	return sizeof(*r) + r->wanted * (sizeof(*r->public.names) + sizeof(*r->at)) + r->text.cap;
+}
+
+void reply_finish(struct reply *r, int error)
+{
+	r->public.error = error;
+	if (error < 0) {
+		free(TAKE_PTR(r->public.names));
+		r->public.names_n = 0;
+		return;
+	}
+	for (size_t i = 0; i < r->have; i++) {
+		r->public.names[i].name = (const char *)r->text.data + r->at[i].name;
+		r->public.names[i].file = (const char *)r->text.data + r->at[i].file;
+	}
+	r->public.names_n = r->have;
+}
