@@ -45,7 +45,7 @@ int python_codes_add(struct python_codes *c, const struct kymo_code *head, const
 		     const uint8_t *table);
 struct python_code *python_codes_find(struct python_codes *c, uint32_t pid, uint64_t process_start_ns,
 				      uint64_t address, uint32_t generation);
-uint32_t python_codes_line(const struct python_code *code, int32_t instruction);
+uint32_t python_codes_line(struct python_code *code, int32_t instruction);
 void python_codes_process_ended(struct python_codes *c, uint32_t pid, uint64_t process_start_ns);
 
 #endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <string.h>
+
+#include "python/layouts.h"
+
+/* Of specific_1stblock in struct pthread (nptl/descr.h), x86-64. */
+#define GLIBC_SPECIFIC 0x310
+/* The cframe is linked in and filled within this of the eval loop's entry; +0x45 to +0xa5 were seen. */
+#define PROLOGUE_BYTES 0x100
+
+static int find_key(const struct elf_facts *facts, const struct kymo_python_layout *l,
+		    struct kymo_python_binary *ret)
+{
+	if (l->runtime_key)
+		ret->key_vaddr = facts->runtime_vaddr ? facts->runtime_vaddr + l->runtime_key : 0;
+	else
+		ret->key_vaddr = facts->tls_key_vaddr;
+	return ret->key_vaddr ? 0 : -ENOTSUP;
+}
+
+static uint64_t find_gil(const struct elf_facts *facts, const struct kymo_python_layout *l)
+{
+	if (l->gil == KYMO_PYTHON_GIL_RUNTIME)
+		return facts->runtime_vaddr + l->gil_offset;
+	if (l->gil == KYMO_PYTHON_GIL_CURRENT)
+		return facts->thread_state_current_vaddr;
+	return 0;
+}
+
+static struct kymo_file_range find_prologue(const struct elf_facts *facts,
+					    const struct kymo_python_layout *l)
+{
+	const struct kymo_file_range *eval = &facts->eval[0];
+	struct kymo_file_range ret = { 0 };
+
+	if (l->frames != KYMO_PYTHON_FRAME_CFRAME || eval->end <= eval->start)
+		return ret;
+	ret.start = eval->start;
+	ret.end = eval->end - eval->start > PROLOGUE_BYTES ? eval->start + PROLOGUE_BYTES
+							   : eval->end;
+	return ret;
+}
+
+int python_binary(const struct elf_facts *facts, struct kymo_python_binary *ret)
+{
+	struct kymo_python_binary binary = { 0 };
+	const struct kymo_python_layout *layouts;
+	int row, r;
+
+	if (!facts->is_elf || !facts->has_python)
+		return -ENOENT;
+	row = python_layout_find(facts->python_hexversion);
+	/* Where other C libraries keep the values of pthread keys is not known. */
+	if (row < 0 || !facts->gnu_libc)
+		return -ENOTSUP;
+	python_layouts(&layouts);
+	r = find_key(facts, &layouts[row], &binary);
+	if (r < 0)
+		return r;
+	binary.runtime_vaddr = facts->runtime_vaddr;
+	binary.gil_vaddr = find_gil(facts, &layouts[row]);
+	binary.text_offset_bias = facts->text_offset_bias;
+	binary.code_type_vaddr = facts->code_type_vaddr;
+	memcpy(binary.eval, facts->eval, sizeof(binary.eval));
+	binary.torn = find_prologue(facts, &layouts[row]);
+	binary.layout = (uint32_t)row;
+	binary.tls_specific = GLIBC_SPECIFIC;
+	binary.frame_pointers = facts->eval_frame_pointers;
+	*ret = binary;
+	return 0;
+}
