@@ -211,6 +211,7 @@ int cmd_report(int argc, char **argv)
 	screen_init(&screen, stdout, 80);
 	if (input_open(&o.input, &p) < 0 || input_select(&o.input, p, &sel) < 0)
 		return 1;
+	sel.merge_processes = true;
 	if (report(&screen, p, &sel, o.limit) < 0)
 		return 1;
 	return screen_finish(&screen);

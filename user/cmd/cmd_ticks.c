@@ -259,8 +259,10 @@ int cmd_ticks(int argc, char **argv)
 	if (r)
 		return r < 0;
 	screen_init(&screen, stdout, SCREEN_UNLIMITED);
-	if (input_open(&o, &p) < 0 || input_select(&o, p, &sel) < 0 ||
-	    input_query(p, &sel, &result) < 0)
+	if (input_open(&o, &p) < 0 || input_select(&o, p, &sel) < 0)
+		return 1;
+	sel.merge_processes = true;
+	if (input_query(p, &sel, &result) < 0)
 		return 1;
 	table = (struct table){ .screen = &screen,
 				.profile = p,

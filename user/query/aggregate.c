@@ -90,9 +90,11 @@ static int view_threads(struct aggregate *a)
 
 		if (r < 0)
 			return r;
-		v->comm = item_of_comm(&a->items, info->comm);
-		if (!v->comm)
-			return -ENOMEM;
+		if (!a->selection->merge_processes) {
+			v->comm = item_of_comm(&a->items, info->comm);
+			if (!v->comm)
+				return -ENOMEM;
+		}
 		v->selected = selects_process(a->selection, info);
 	}
 	return 0;
@@ -118,42 +120,61 @@ uint32_t aggregate_leaf_item(struct aggregate *a, uint32_t stack)
 	return frame_item(a, a->segment->tables.stacks[stack - 1].frame);
 }
 
-static int add_cell(struct aggregate *a, uint32_t comm, uint32_t stack, uint32_t *slot)
+/* The new cell's index, or -ENOMEM. */
+static int64_t add_cell(struct aggregate *a, uint32_t comm, uint32_t stack)
 {
-	int r = array_reserve(&a->cells, &a->cells_cap, a->cells_n + 1);
+	uint32_t leaf = aggregate_leaf_item(a, stack);
 
-	if (r == 0 && a->selection->with_seen)
-		r = array_reserve(&a->seen, &a->seen_cap, a->cells_n + 1);
-	if (r < 0)
-		return r;
-	if (a->selection->with_seen)
+	if (!leaf || array_reserve(&a->cells, &a->cells_cap, a->cells_n + 1) < 0)
+		return -ENOMEM;
+	if (a->selection->with_seen) {
+		if (array_reserve(&a->seen, &a->seen_cap, a->cells_n + 1) < 0)
+			return -ENOMEM;
 		a->seen[a->cells_n] = (struct seen){ 0 };
-	a->cells[a->cells_n++] = (struct cell){ .comm = comm, .stack = stack };
-	*slot = (uint32_t)a->cells_n;
-	return 0;
+	}
+	a->cells[a->cells_n] = (struct cell){ .comm = comm, .stack = stack, .leaf = leaf };
+	return (int64_t)a->cells_n++;
+}
+
+/* A stack belongs to one comm or a few, in a short list; kernel threads may share one by hundreds. */
+#define LIST_MAX 8
+
+static int64_t find_far_cell(struct aggregate *a, uint32_t comm, uint32_t stack)
+{
+	struct {
+		uint32_t comm, stack;
+	} key = { comm, stack };
+	uint32_t *slot = hmap_put(&a->far_cells, &key, NULL);
+	int64_t cell;
+
+	if (!slot)
+		return -ENOMEM;
+	if (*slot)
+		return *slot - 1;
+	cell = add_cell(a, comm, stack);
+	if (cell >= 0)
+		*slot = (uint32_t)cell + 1;
+	return cell;
 }
 
 /* The index of the cell, or -ENOMEM. */
 static int64_t find_cell(struct aggregate *a, uint32_t comm, uint32_t stack)
 {
-	uint32_t *slot = &a->first_cell[stack];
+	unsigned n = 0;
+	int64_t cell;
 
-	if (*slot && a->cells[*slot - 1].comm != comm) {
-		struct {
-			uint32_t comm, stack;
-		} key = { comm, stack };
-
-		slot = hmap_put(&a->other_cells, &key, NULL);
-		if (!slot)
-			return -ENOMEM;
+	for (uint32_t at = a->first_cell[stack]; at; at = a->cells[at - 1].next) {
+		if (a->cells[at - 1].comm == comm)
+			return at - 1;
+		if (++n == LIST_MAX)
+			return find_far_cell(a, comm, stack);
 	}
-	if (!*slot) {
-		int r = add_cell(a, comm, stack, slot);
-
-		if (r < 0)
-			return r;
+	cell = add_cell(a, comm, stack);
+	if (cell >= 0) {
+		a->cells[cell].next = a->first_cell[stack];
+		a->first_cell[stack] = (uint32_t)cell + 1;
 	}
-	return *slot - 1;
+	return cell;
 }
 
 /* ---- when ---- */
@@ -197,7 +218,7 @@ static int add_row(struct aggregate *a, const struct tick_row *row, struct query
 {
 	struct query_value v = { .weight = row->weight, .count = row->count };
 	const struct thread_view *who = &a->threads[idmap_find(&a->segment->threads, row->thread)];
-	uint32_t stack, item;
+	uint32_t stack;
 	int64_t cell;
 
 	if (!who->selected || row->count == 0)
@@ -206,16 +227,29 @@ static int add_row(struct aggregate *a, const struct tick_row *row, struct query
 	cell = find_cell(a, who->comm, stack);
 	if (cell < 0)
 		return (int)cell;
-	item = aggregate_leaf_item(a, stack);
-	if (!item)
-		return -ENOMEM;
 	query_value_add(&a->cells[cell].value, &v);
 	query_value_add(&a->processes[who->process].value, &v);
 	query_value_add(&tick->total, &v);
 	a->ends[row->end < KYMO_END_MAX ? row->end : KYMO_END_NONE] += row->count;
 	if (a->selection->with_seen)
 		seen_add(&a->seen[cell], &row->seen);
-	return touch(a, item, &v);
+	return touch(a, a->cells[cell].leaf, &v);
+}
+
+/* Stacks are looked up all over memory; asked for this far ahead, they are there when they are needed. */
+#define AHEAD 12
+
+static void prefetch(const struct aggregate *a, const struct store_block *block, size_t i)
+{
+	if (i + 2 * AHEAD < block->rows_n)
+		__builtin_prefetch(&a->first_cell[idmap_find(&a->segment->stacks,
+							     block->rows[i + 2 * AHEAD].stack)]);
+	if (i + AHEAD < block->rows_n) {
+		uint32_t stack = idmap_find(&a->segment->stacks, block->rows[i + AHEAD].stack);
+
+		if (a->first_cell[stack])
+			__builtin_prefetch(&a->cells[a->first_cell[stack] - 1], 1);
+	}
 }
 
 static int add_tick(struct aggregate *a, size_t index, struct store_block *block)
@@ -231,6 +265,7 @@ static int add_tick(struct aggregate *a, size_t index, struct store_block *block
 		block->rows_n = 0;
 	}
 	for (size_t i = 0; i < block->rows_n; i++) {
+		prefetch(a, block, i);
 		if (block->rows[i].source != a->source)
 			continue;
 		r = add_row(a, &block->rows[i], &tick);
@@ -256,7 +291,7 @@ int aggregate_segment(struct aggregate *a, uint32_t segment)
 	a->segment = s;
 	a->frame_items = calloc(s->tables.frames_n + 1, sizeof(*a->frame_items));
 	a->first_cell = calloc(s->tables.stacks_n + 1, sizeof(*a->first_cell));
-	hmap_init(&a->other_cells, 2 * sizeof(uint32_t), sizeof(uint32_t), 0);
+	hmap_init(&a->far_cells, 2 * sizeof(uint32_t), sizeof(uint32_t), 0);
 	if (!a->frame_items || !a->first_cell)
 		return -ENOMEM;
 	r = view_threads(a);
@@ -273,7 +308,7 @@ void aggregate_segment_done(struct aggregate *a)
 	free(a->threads);
 	free(a->frame_items);
 	free(a->first_cell);
-	hmap_release(&a->other_cells);
+	hmap_release(&a->far_cells);
 	a->threads = NULL;
 	a->frame_items = NULL;
 	a->first_cell = NULL;

@@ -11,17 +11,24 @@
 #include "query/query.h"
 #include "query/segment.h"
 
+/* (parent, item) -> node; 0 = free. The key stands here, too: a node of its own would be a cache miss. */
+struct node_slot {
+	uint32_t parent, item, node;
+};
+
 /* What one comm did on one stack. */
 struct cell {
-	uint32_t comm;	/* item */
+	uint32_t comm;	/* item; 0 = merge_processes */
 	uint32_t stack; /* index + 1 within the segment; 0 = none */
+	uint32_t leaf;	/* item of its last frame */
+	uint32_t next;	/* of the same stack: cell + 1; 0 = none */
 	struct query_value value;
 };
 
 /* A thread's process and whether the selection wants it; looked up once, not per row. */
 struct thread_view {
 	uint32_t process; /* index into processes */
-	uint32_t comm;	  /* item */
+	uint32_t comm;	  /* item; 0 = merge_processes */
 	bool selected;
 };
 
@@ -44,9 +51,10 @@ struct aggregate {
 	const struct segment *segment;
 	struct thread_view *threads; /* by index + 1; [0] = unknown thread */
 	uint32_t *frame_items;	     /* by index + 1; 0 = not asked yet */
-	uint32_t *
-		first_cell; /* by stack index + 1 -> cell + 1: a stack mostly belongs to one comm */
-	struct hmap other_cells; /* (comm, stack) -> cell + 1: the other ones */
+	/* By stack index + 1 -> cell + 1. */
+	uint32_t *first_cell;
+	/* (comm, stack) -> cell + 1: of stacks that many comms share. */
+	struct hmap far_cells;
 	struct cell *cells;
 	size_t cells_n, cells_cap;
 	struct seen *seen; /* per cell, with_seen */
@@ -59,7 +67,8 @@ struct aggregate {
 	size_t touched_n, touched_cap;
 
 	/* The tree. */
-	struct hmap node_keys; /* (parent, item) -> node */
+	struct node_slot *node_slots; /* open addressing */
+	size_t node_slots_n;	      /* a power of two */
 	struct query_node *nodes;
 	size_t nodes_n, nodes_cap;
 	struct seen *node_seen;

@@ -26,10 +26,19 @@ static int idmap_build_sparse(struct idmap *m, const uint32_t *first_id, size_t 
 int idmap_build(struct idmap *m, const uint32_t *first_id, size_t stride, size_t n)
 {
 	uint64_t max = 0;
+	size_t in_order = 0;
 
-	for (size_t i = 0; i < n; i++)
-		if (id_at(first_id, stride, i) > max)
-			max = id_at(first_id, stride, i);
+	for (size_t i = 0; i < n; i++) {
+		uint32_t id = id_at(first_id, stride, i);
+
+		in_order += id == i + 1;
+		if (id > max)
+			max = id;
+	}
+	if (n && in_order == n) {
+		m->identity_n = (uint32_t)n;
+		return 0;
+	}
 	if (max > 4 * (uint64_t)n + 4096)
 		return idmap_build_sparse(m, first_id, stride, n);
 

@@ -9,7 +9,9 @@
 #include "base/hmap.h"
 
 struct idmap {
-	uint32_t *direct; /* id -> index + 1 */
+	uint32_t
+		identity_n; /* ids 1..n in order, as we write them: nothing to look up; 0 = not so */
+	uint32_t *direct;   /* id -> index + 1 */
 	size_t direct_n;
 	struct hmap sparse; /* the same, when ids are scattered */
 };
@@ -22,6 +24,8 @@ uint32_t idmap_find_sparse(const struct idmap *m, uint32_t id);
 /* index + 1, or 0 for an unknown id. */
 static inline uint32_t idmap_find(const struct idmap *m, uint32_t id)
 {
+	if (m->identity_n)
+		return id <= m->identity_n ? id : 0;
 	if (id < m->direct_n)
 		return m->direct[id];
 	return m->direct ? 0 : idmap_find_sparse(m, id);

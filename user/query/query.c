@@ -27,13 +27,13 @@ static void aggregate_release(struct aggregate *a)
 		aggregate_segment_done(a);
 	item_table_release(&a->items);
 	hmap_release(&a->process_keys);
-	hmap_release(&a->node_keys);
 	free(a->processes);
 	free(a->ticks);
 	free(a->cells);
 	free(a->seen);
 	free(a->hot);
 	free(a->touched);
+	free(a->node_slots);
 	free(a->nodes);
 	free(a->node_seen);
 }
@@ -79,7 +79,6 @@ static int aggregate_all(struct aggregate *a)
 	int r = item_table_init(&a->items);
 
 	hmap_init(&a->process_keys, 2 * sizeof(uint64_t), sizeof(uint32_t), 0);
-	hmap_init(&a->node_keys, 2 * sizeof(uint32_t), sizeof(uint32_t), 0);
 	for (uint32_t i = 0; r == 0 && i < a->profile->segments_n; i++) {
 		r = segment_load(a->profile, &a->profile->segments[i]);
 		if (r == 0)

@@ -30,7 +30,8 @@ struct query_selection {
 	/* Further conditions on a tick (its health); NULL = none. */
 	bool (*tick)(void *data, const struct profile_tick *t);
 	void *tick_data;
-	bool with_seen; /* also sum what was seen at the nodes */
+	bool with_seen;	      /* also sum what was seen at the nodes */
+	bool merge_processes; /* the tree starts at the stacks, not at the comms: smaller, faster */
 };
 
 bool query_selects_tick(const struct profile *p, const struct query_selection *s,
@@ -65,7 +66,7 @@ struct query_item {
 };
 
 /*
- * A node of the tree of stacks, root first: a process's comm, then frames from the outermost to
+ * A node of the tree of stacks, root first: a process's comm (unless merge_processes), then frames from the outermost to
  * the one that ran. Parents come before their children; node 0 is the common root.
  */
 struct query_node {

@@ -10,30 +10,60 @@
 
 /* ---- cells -> nodes ---- */
 
-/* 0 = out of memory (0 is the root, which nobody asks for). */
+#define NODE_FAILED UINT32_MAX
+
+static struct node_slot *find_slot(const struct aggregate *a, uint32_t parent, uint32_t item)
+{
+	uint64_t hash = ((uint64_t)parent << 32 | item) * 0x9e3779b97f4a7c15ULL;
+	size_t mask = a->node_slots_n - 1, i = (hash ^ hash >> 32) & mask;
+
+	for (;; i = (i + 1) & mask) {
+		struct node_slot *s = &a->node_slots[i];
+
+		if (!s->node || (s->parent == parent && s->item == item))
+			return s;
+	}
+}
+
+/* At most half full, so that a search is short. A map of our own: this is the query's inner loop. */
+static int grow_node_slots(struct aggregate *a)
+{
+	struct node_slot *old = a->node_slots;
+	size_t old_n = a->node_slots_n;
+
+	if (a->nodes_n * 2 < old_n)
+		return 0;
+	a->node_slots = calloc(old_n ? old_n * 4 : 65536, sizeof(*a->node_slots));
+	if (!a->node_slots) {
+		a->node_slots = old;
+		return -ENOMEM;
+	}
+	a->node_slots_n = old_n ? old_n * 4 : 65536;
+	for (size_t i = 0; i < old_n; i++)
+		if (old[i].node)
+			*find_slot(a, old[i].parent, old[i].item) = old[i];
+	free(old);
+	return 0;
+}
+
 static uint32_t node_intern(struct aggregate *a, uint32_t parent, uint32_t item)
 {
-	struct {
-		uint32_t parent, item;
-	} key = { parent, item };
-	uint32_t *node;
-	bool is_new;
+	struct node_slot *slot;
 
-	if (!item || array_reserve(&a->nodes, &a->nodes_cap, a->nodes_n + 1) < 0)
-		return 0;
-	if (a->selection->with_seen &&
-	    array_reserve(&a->node_seen, &a->node_seen_cap, a->nodes_n + 1) < 0)
-		return 0;
-	node = hmap_put(&a->node_keys, &key, &is_new);
-	if (!node)
-		return 0;
-	if (is_new) {
-		*node = (uint32_t)a->nodes_n;
-		if (a->selection->with_seen)
-			a->node_seen[a->nodes_n] = (struct seen){ 0 };
-		a->nodes[a->nodes_n++] = (struct query_node){ .parent = parent, .item = item };
+	if (parent == NODE_FAILED || !item || grow_node_slots(a) < 0 ||
+	    array_reserve(&a->nodes, &a->nodes_cap, a->nodes_n + 1) < 0)
+		return NODE_FAILED;
+	slot = find_slot(a, parent, item);
+	if (slot->node)
+		return slot->node;
+	if (a->selection->with_seen) {
+		if (array_reserve(&a->node_seen, &a->node_seen_cap, a->nodes_n + 1) < 0)
+			return NODE_FAILED;
+		a->node_seen[a->nodes_n] = (struct seen){ 0 };
 	}
-	return *node;
+	*slot = (struct node_slot){ parent, item, (uint32_t)a->nodes_n };
+	a->nodes[a->nodes_n++] = (struct query_node){ .parent = parent, .item = item };
+	return slot->node;
 }
 
 static int add_root(struct aggregate *a)
@@ -53,8 +83,9 @@ static int add_root(struct aggregate *a)
 /* Nodes of one comm's stacks, remembered per stack while that comm is at hand. */
 struct memo {
 	struct memo_entry {
-		uint32_t comm, node;
+		uint32_t turn, node;
 	} * entries;	/* by stack index + 1 */
+	uint32_t turn;	/* counts the comms, from 1 */
 	uint32_t *path; /* stacks from the leaf to the first that is remembered */
 };
 
@@ -70,17 +101,19 @@ static uint32_t node_of_stack(struct aggregate *a, struct memo *m, uint32_t comm
 	size_t n = 0;
 	uint32_t node;
 
-	while (stack && m->entries[stack].comm != comm) {
+	while (stack && m->entries[stack].turn != m->turn) {
 		m->path[n++] = stack;
 		stack = idmap_find(&a->segment->stacks,
 				   a->segment->tables.stacks[stack - 1].parent);
 	}
-	node = stack ? m->entries[stack].node : node_intern(a, 0, comm);
-	while (n && node) {
+	if (stack)
+		node = m->entries[stack].node;
+	else
+		node = comm ? node_intern(a, 0, comm) : 0;
+	while (n && node != NODE_FAILED) {
 		stack = m->path[--n];
 		node = node_intern(a, node, aggregate_leaf_item(a, stack));
-		m->entries[stack].comm = comm;
-		m->entries[stack].node = node;
+		m->entries[stack] = (struct memo_entry){ m->turn, node };
 	}
 	return node;
 }
@@ -111,11 +144,14 @@ int tree_add_cells(struct aggregate *a)
 
 	for (size_t i = 0; i < a->cells_n; i++) {
 		const struct cell *c = &a->cells[order[i]];
-		uint32_t node = node_of_stack(a, &memo, c->comm, c->stack);
+		uint32_t node;
 
-		if (node && !c->stack)
+		if (i == 0 || c->comm != a->cells[order[i - 1]].comm)
+			memo.turn++;
+		node = node_of_stack(a, &memo, c->comm, c->stack);
+		if (!c->stack)
 			node = node_intern(a, node, item_of_no_stack(&a->items));
-		if (!node)
+		if (node == NODE_FAILED)
 			return -ENOMEM;
 		query_value_add(&a->nodes[node].self, &c->value);
 		if (a->selection->with_seen)
