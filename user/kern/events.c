@@ -14,6 +14,10 @@
 #include "kern/state.h"
 #include "kymo.skel.h"
 
+/*
+ * exclude_idle: else an idle CPU, whose tick is stopped, is soon throttled (the kernel allows so many
+ * interrupts between two ticks), and what then runs on it for less than a tick is never sampled.
+ */
 static int open_cpu_clock(uint32_t cpu, uint64_t period_ns)
 {
 	struct perf_event_attr attr = {
@@ -21,6 +25,7 @@ static int open_cpu_clock(uint32_t cpu, uint64_t period_ns)
 		.size = sizeof(attr),
 		.config = PERF_COUNT_SW_CPU_CLOCK,
 		.sample_period = period_ns,
+		.exclude_idle = 1,
 		.disabled = 1, /* until the program is attached */
 	};
 	long fd = syscall(SYS_perf_event_open, &attr, -1, (int)cpu, -1, PERF_FLAG_FD_CLOEXEC);
