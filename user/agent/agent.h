@@ -13,7 +13,7 @@
 #include <sys/types.h>
 
 struct agent_options {
-	uint32_t hz;
+	uint64_t hz;
 	uint64_t duration_ns; /* 0 = until a signal, or the command's end */
 	uint64_t tick_ns;
 	const char *output;

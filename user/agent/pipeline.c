@@ -276,7 +276,7 @@ static void wait_inspected(struct pipeline *p)
 		nanosleep(&pause, NULL);
 }
 
-int pipeline_start(struct pipeline *p)
+int pipeline_start(struct pipeline *p, uint64_t *ret_start_ns)
 {
 	struct health discard = { 0 };
 	uint64_t now;
@@ -298,6 +298,7 @@ int pipeline_start(struct pipeline *p)
 		return r;
 	merge_tick_begin(p->merge, now);
 	p->due_ns = now + p->options.tick_ns;
+	*ret_start_ns = now;
 	return kern_start(p->kern);
 }
 

@@ -222,9 +222,8 @@ static int open_store(struct recording *r)
 static int begin(struct recording *r)
 {
 	struct pipeline_stats stats;
-	int q = pipeline_start(r->pipeline);
+	int q = pipeline_start(r->pipeline, &r->start_ns);
 
-	r->start_ns = clock_mono_ns();
 	if (q < 0) {
 		log_error("cannot start sampling: %s", strerror(-q));
 		return q;

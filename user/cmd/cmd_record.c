@@ -6,13 +6,14 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
-#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/text.h"
+#include "cmd/cmd.h"
+#include "cmd/options.h"
 
 #define PIDS_MAX 1024
+#define PID_MAX	 4194304 /* include/linux/threads.h */
 
 static const char doc[] =
 	"Record which code runs, with the host's health beside it.\v"
@@ -40,39 +41,48 @@ struct arguments {
 	uint32_t pids[PIDS_MAX];
 };
 
-static uint64_t number(struct argp_state *state, const char *what, const char *arg, uint64_t min,
-		       uint64_t max)
-{
-	uint64_t value;
-
-	if (text_parse_u64(arg, min, max, &value) < 0)
-		argp_error(state, "%s: '%s' is not a whole number from %llu to %llu", what, arg,
-			   (unsigned long long)min, (unsigned long long)max);
-	return value;
-}
-
-static void add_pids(struct argp_state *state, struct arguments *a, char *list)
+static error_t add_pids(const struct argp_state *state, struct arguments *a, char *list)
 {
 	char *save = NULL;
+	uint64_t value;
 
 	if (!*list)
-		argp_error(state, "-p: no process given");
+		return options_error(state, "-p: no process given");
 	for (char *pid = strtok_r(list, ",", &save); pid; pid = strtok_r(NULL, ",", &save)) {
+		error_t r = options_number(state, "-p", pid, 1, PID_MAX, &value);
+
+		if (r)
+			return r;
 		if (a->agent.pids_n == PIDS_MAX)
-			argp_error(state, "-p: more than %d processes", PIDS_MAX);
-		a->pids[a->agent.pids_n++] = (uint32_t)number(state, "-p", pid, 1, 4194304);
+			return options_error(state, "-p: more than %d processes", PIDS_MAX);
+		a->pids[a->agent.pids_n++] = (uint32_t)value;
 	}
+	return 0;
 }
 
-static void check(struct argp_state *state, struct arguments *a)
+static error_t check(const struct argp_state *state, struct arguments *a)
 {
 	struct agent_options *o = &a->agent;
+	int given = o->all + (o->pids_n > 0) + (o->command != NULL);
 
-	if (o->all + (o->pids_n > 0) + (o->command != NULL) > 1)
-		argp_error(state, "-a, -p and a COMMAND exclude each other");
-	if (o->all + (o->pids_n > 0) + (o->command != NULL) == 0)
+	if (given > 1)
+		return options_error(state, "-a, -p and a COMMAND exclude each other");
+	if (given == 0)
 		o->all = true;
 	o->pids = a->pids;
+	return 0;
+}
+
+/* A number option: parsed, scaled, stored. */
+static error_t set(const struct argp_state *state, const char *what, const char *arg, uint64_t min,
+		   uint64_t max, uint64_t scale, uint64_t *ret)
+{
+	uint64_t value;
+	error_t r = options_number(state, what, arg, min, max, &value);
+
+	if (!r)
+		*ret = value * scale;
+	return r;
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -85,20 +95,16 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		o->all = true;
 		return 0;
 	case 'p':
-		add_pids(state, a, arg);
-		return 0;
+		return add_pids(state, a, arg);
 	case 'F':
-		o->hz = (uint32_t)number(state, "-F", arg, 1, 10000);
-		return 0;
+		return set(state, "-F", arg, 1, 10000, 1, &o->hz);
 	case 'd':
-		o->duration_ns = number(state, "-d", arg, 1, 31536000) * NS_PER_SEC;
-		return 0;
+		return set(state, "-d", arg, 1, 31536000, NS_PER_SEC, &o->duration_ns);
 	case 't':
-		o->tick_ns = number(state, "--tick", arg, 50, 3600000) * NS_PER_MSEC;
-		return 0;
+		return set(state, "--tick", arg, 50, 3600000, NS_PER_MSEC, &o->tick_ns);
 	case 'o':
 		if (!*arg)
-			argp_error(state, "-o: the name of the profile is empty");
+			return options_error(state, "-o: the name of the profile is empty");
 		o->output = arg;
 		return 0;
 	case 'q':
@@ -108,8 +114,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		o->command = state->argv + state->next;
 		return 0;
 	case ARGP_KEY_END:
-		check(state, a);
-		return 0;
+		return check(state, a);
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}
@@ -135,13 +140,14 @@ int cmd_record(int argc, char **argv)
 {
 	static const struct argp argp = { options, parse, "[-- COMMAND [ARG...]]", doc, NULL, NULL, NULL };
 	_cleanup_free_ struct arguments *a = calloc(1, sizeof(*a));
-	int exit_code = 0;
+	int exit_code = 0, r;
 
 	if (!a)
 		return EXIT_FAILURE;
 	a->agent = (struct agent_options){ .hz = 99, .tick_ns = NS_PER_SEC, .output = "profile.kymo" };
-	if (argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, a) != 0)
-		return EXIT_FAILURE;
+	r = options_parse(&argp, ARGP_IN_ORDER, "record", argc, argv, a);
+	if (r)
+		return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 	find_user(&a->agent);
 	return agent_record(&a->agent, &exit_code) < 0 ? EXIT_FAILURE : exit_code;
 }

@@ -9,11 +9,6 @@
 #include "cmd/screen.h"
 #include "worker/worker.h"
 
-/* Until it exists in this build. */
-__attribute__((weak)) int cmd_record(int argc, char **argv);
-__attribute__((weak)) int worker_parser_main(void);
-__attribute__((weak)) int worker_opener_main(void);
-
 static int cmd_help(int argc, char **argv);
 
 static int run_parser(int argc, char **argv)

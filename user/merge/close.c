@@ -141,6 +141,7 @@ int merge_tick_close(struct merge *m, uint64_t end_ns, uint64_t wall_ns, struct 
 	hmap_clear(&m->rows);
 	hmap_clear(&m->process_rows);
 	m->samples_n = 0;
+	m->unnamed_closed = m->unnamed_n;
 	next->start_ns = end_ns;
 	m->open = TAKE_PTR(next);
 	m->caps = (struct merge_caps){ 0 };

@@ -53,7 +53,7 @@ static int unnamed_add(struct merge *m, const struct frame *f)
 {
 	/* The taken part is given back first, so that the queue does not creep. */
 	if (m->unnamed_at == m->unnamed_n)
-		m->unnamed_at = m->unnamed_n = 0;
+		m->unnamed_at = m->unnamed_closed = m->unnamed_n = 0;
 	if (array_reserve(&m->unnamed, &m->unnamed_cap, m->unnamed_n + 1) < 0)
 		return -ENOMEM;
 	m->unnamed[m->unnamed_n++] = (struct merge_unnamed){ f->id, f->binary, f->offset };
@@ -62,7 +62,7 @@ static int unnamed_add(struct merge *m, const struct frame *f)
 
 size_t merge_take_unnamed(struct merge *m, struct merge_unnamed *out, size_t max)
 {
-	size_t n = m->unnamed_n - m->unnamed_at;
+	size_t n = m->unnamed_closed - m->unnamed_at;
 
 	if (n > max)
 		n = max;

@@ -51,7 +51,8 @@ struct merge {
 		no_stack[KYMO_END_MAX + 1]; /* stacks of samples without frames; 0 = not made yet */
 
 	struct merge_unnamed *unnamed;
-	size_t unnamed_at, unnamed_n, unnamed_cap; /* from _at to _n: not taken yet */
+	/* from _at to _closed: may be taken; behind them those of the open tick */
+	size_t unnamed_at, unnamed_closed, unnamed_n, unnamed_cap;
 
 	struct tick *open; /* its rows are unsorted, its offsets not there yet */
 	uint64_t opened;   /* counts ticks: what was told in the open one can still be changed */

@@ -444,6 +444,9 @@ static void unnamed_frames_are_told_once(void **state)
 	frames[7].kind = FRAME_KERNEL;
 	assert_int_equal(merge_sample(f->m, &s, f->thread, frames, 300), 0);
 	assert_int_equal(merge_sample(f->m, &s, f->thread, frames, 300), 0);
+	/* a name must not reach the store before its frame: nothing of the open tick */
+	assert_int_equal(merge_take_unnamed(f->m, out, 128), 0);
+	tick_free(close_at(f->m, 2000 * MS));
 	while ((n = merge_take_unnamed(f->m, out, 128)) > 0) {
 		assert_int_equal(out[0].binary, 1);
 		total += n;
@@ -451,6 +454,8 @@ static void unnamed_frames_are_told_once(void **state)
 	assert_int_equal(total, 299);
 	frames[0] = native(2, 0x77);
 	assert_int_equal(merge_sample(f->m, &s, f->thread, frames, 1), 0);
+	assert_int_equal(merge_take_unnamed(f->m, out, 128), 0);
+	tick_free(close_at(f->m, 3000 * MS));
 	assert_int_equal(merge_take_unnamed(f->m, out, 128), 1);
 	assert_int_equal(out[0].binary, 2);
 	assert_int_equal(out[0].offset, 0x77);
