@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The flame graph in a real browser. KYMO names the binary (default build/kymo), KYMO_BUILD its build folder."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from browser import CHROMIUM, Browser  # noqa: E402
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("KYMO_BUILD", ROOT / "build"))
+KYMO = os.environ.get("KYMO", str(BUILD / "kymo"))
+
+
+def pytest_collection_modifyitems(items):
+    if not CHROMIUM:
+        for item in items:
+            if "browser" in item.fixturenames:
+                item.add_marker(pytest.mark.skip(reason="needs Chromium"))
+
+
+@pytest.fixture(scope="session")
+def browser():
+    b = Browser()
+    yield b
+    b.close()
+
+
+@pytest.fixture(scope="session")
+def make_profile():
+    program = BUILD / "tests" / "viewer" / "make_profile"
+    subprocess.run(["make", "-s", f"BUILD={BUILD}", str(program)], cwd=ROOT, check=True)
+    return program
+
+
+@pytest.fixture(scope="session")
+def export(make_profile, tmp_path_factory):
+    """export("small" or "hostile", *options) -> the path of its SVG."""
+    folder = tmp_path_factory.mktemp("svg")
+
+    def run(kind, *options):
+        profile = folder / f"{kind}.kymo"
+        if not profile.exists():
+            subprocess.run([make_profile, profile, *(["hostile"] if kind == "hostile" else [])], check=True)
+        out = folder / f"{kind}{len(list(folder.iterdir()))}.svg"
+        subprocess.run([KYMO, "export", "-o", out, *options, profile], check=True)
+        return out
+
+    return run
