@@ -10,10 +10,13 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "health/cgroups.h"
 #include "health/source.h"
 
 /* 1,024 CPUs with 400 interrupts each make files of a few megabytes. */
 #define FILE_MAX (16U << 20)
+/* A walk costs about as much as a reading. */
+#define CGROUP_WALK_NS (5 * NS_PER_SEC)
 
 static const struct source sources[] = {
 	/* Pressure and CPU time first: what changes fastest lies nearest to the tick's time
@@ -37,6 +40,7 @@ static const struct source sources[] = {
 struct health_reader {
 	struct instruments in;
 	int fds[ARRAY_SIZE(sources)]; /* -1 = this host does not have it */
+	struct cgroups *cgroups;
 	struct buf text;
 };
 
@@ -79,6 +83,7 @@ static int read_all(struct health_reader *r, struct health *ret)
 				(struct span){ (char *)r->text.data,
 					       (char *)r->text.data + r->text.size });
 	}
+	cgroups_read(r->cgroups, reading);
 	return reading_end(reading, ret);
 }
 
@@ -101,6 +106,8 @@ int health_reader_new(const char *proc, struct health_reader **ret)
 		member_set("network.interface.name", interface_series, interface_series_n);
 	r->in.softirqs = member_set("type", softirq_series, softirq_series_n);
 	e = open_files(r, proc);
+	if (e == 0)
+		e = cgroups_new(r->in.proc_fd, CGROUP_WALK_NS, &r->cgroups);
 	if (e == 0)
 		e = read_all(r, &first);
 	if (e < 0) {
@@ -125,6 +132,7 @@ void health_reader_free(struct health_reader *r)
 	set_release(&r->in.disks);
 	set_release(&r->in.interfaces);
 	set_release(&r->in.softirqs);
+	cgroups_free(r->cgroups);
 	buf_release(&r->text);
 	free(r);
 }

@@ -101,7 +101,7 @@ static bool member_is(const struct member *m, const struct span *name)
 {
 	size_t n = span_size(name);
 
-	return memcmp(m->name, name->p, n) == 0 && m->name[n] == '\0';
+	return strncmp(m->name, name->p, n) == 0 && m->name[n] == '\0';
 }
 
 static struct member *member_find(struct member_set *set, const struct span *name)
@@ -119,28 +119,36 @@ static struct member *member_find(struct member_set *set, const struct span *nam
 	return NULL;
 }
 
+/* Removed ones make room: their names mostly do not come back (veth, cgroups). */
+static struct member *member_unused(const struct reading *r, struct member_set *set)
+{
+	for (size_t i = 0; i < set->n; i++) {
+		if (set->members[i].seen + 1 < r->number)
+			return &set->members[i];
+	}
+	return NULL;
+}
+
 static struct member *member_new(struct reading *r, struct member_set *set, const struct span *name)
 {
-	struct member *m;
+	_cleanup_free_ char *copy = strndup(name->p, span_size(name));
+	struct member *m = NULL;
 
-	if (set->n >= SET_MEMBERS_MAX) {
-		/* Removed ones make room: their names do not come back (veth, loop). */
-		for (size_t i = 0; i < set->n; i++) {
-			m = &set->members[i];
-			if (m->seen + 1 < r->number)
-				goto found;
-		}
-		r->errors++;
-		return NULL;
-	}
-	if (array_reserve(&set->members, &set->cap, set->n + 1) < 0) {
+	if (!copy || array_reserve(&set->members, &set->cap, set->n + 1) < 0) {
 		r->failed = -ENOMEM;
 		return NULL;
 	}
-	m = &set->members[set->n++];
-found:
-	*m = (struct member){ .shown = true };
-	memcpy(m->name, name->p, span_size(name));
+	if (set->n < SET_MEMBERS_MAX) {
+		m = &set->members[set->n++];
+	} else {
+		m = member_unused(r, set);
+		if (!m) {
+			r->errors++;
+			return NULL;
+		}
+		free(m->name);
+	}
+	*m = (struct member){ .name = TAKE_PTR(copy), .shown = true };
 	return m;
 }
 
@@ -253,6 +261,8 @@ void set_value(struct reading *r, struct member_set *set, struct member *m, size
 		r->errors++;
 		return;
 	}
+	if (m->has & bit)
+		return; /* told twice: the first counts */
 	m->has |= bit;
 	if (s->kind == HEALTH_GAUGE) {
 		result = (int64_t)value;
@@ -275,6 +285,8 @@ void set_value(struct reading *r, struct member_set *set, struct member *m, size
 
 void set_release(struct member_set *set)
 {
+	for (size_t i = 0; i < set->n; i++)
+		free(set->members[i].name);
 	free(set->members);
 	set->members = NULL;
 	set->n = set->cap = 0;

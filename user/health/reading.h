@@ -10,8 +10,8 @@
 #include "health/scan.h"
 #include "model/health.h"
 
-#define SERIES_MAX	12 /* values of one member */
-#define MEMBER_NAME_MAX 128
+#define SERIES_MAX	16 /* values of one member */
+#define MEMBER_NAME_MAX 512
 #define SET_MEMBERS_MAX 4096 /* CPUs, devices, ... beyond are counted as read errors */
 
 /* One value of each member of a set. */
@@ -24,7 +24,7 @@ struct series {
 };
 
 struct member {
-	char name[MEMBER_NAME_MAX];
+	char *name;
 	uint64_t last[SERIES_MAX];
 	uint32_t metric[SERIES_MAX]; /* ids; 0 = not told yet */
 	uint32_t had;		     /* bits: values of the reading before */
@@ -73,7 +73,7 @@ void reading_add(struct reading *r, enum health_column column, uint64_t value, u
  * the name came already in this reading. */
 struct member *set_member(struct reading *r, struct member_set *set, const struct span *name,
 			  bool *ret_new);
-/* A value of the member in this reading. */
+/* A value of the member in this reading; of two, the first counts. */
 void set_value(struct reading *r, struct member_set *set, struct member *m, size_t series,
 	       uint64_t value, uint64_t scale);
 void set_release(struct member_set *set);
