@@ -78,6 +78,9 @@
 		return letters.length <= room ? text : letters.slice(0, room - 1).join("") + "\u2026";
 	}
 
+	// The last two parts of a path: "json/decoder.py:284".
+	function shortPlace(i) { return kind(i) === "kernel" || name(i)[0] === "[" ? "" : item(i)[2].split("/").slice(-2).join("/"); }
+
 	function drawFrame(out, i, x, w, above) {
 		var kindName = kind(i), shade = kindName === "all" ? "" : item(i)[3];
 		var g = make("g", { "class": "frame" + (above ? " above" : "") + (hits && hits[i] ? " hit" : ""),
@@ -85,9 +88,13 @@
 		g.appendChild(make("rect", { x: x.toFixed(2), y: top0 + depth[i] * ROW,
 					     width: Math.max(w - 0.6, NARROWEST).toFixed(2), height: ROW - 1,
 					     "class": kindName + shade }));
-		var text = fits(name(i), w);
-		if (text)
-			g.appendChild(make("text", { x: (x + 4).toFixed(2), y: top0 + depth[i] * ROW + 12.5 }, text));
+		var text = fits(name(i), w), place = text === name(i) ? fits(shortPlace(i), w - (text.length + 1) * CHAR) : "";
+		if (text) {
+			var label = make("text", { x: (x + 4).toFixed(2), y: top0 + depth[i] * ROW + 12.5 }, text);
+			if (place && place === shortPlace(i))
+				label.appendChild(make("tspan", { "class": "place", dx: CHAR }, place));
+			g.appendChild(label);
+		}
 		out.appendChild(g);
 		if (depth[i] > heightDrawn)
 			heightDrawn = depth[i];
@@ -110,7 +117,7 @@
 			i++;
 		}
 		box.replaceChildren(out);
-		svg.setAttribute("height", Math.max(top0 + (heightDrawn + 1) * ROW + 40, window.innerHeight - 1));
+		svg.setAttribute("height", Math.max(top0 + (heightDrawn + 1) * ROW + 40, window.innerHeight));
 		svg.getElementById("note").setAttribute("y", top0 + (heightDrawn + 1) * ROW + 22);
 		place();
 	}

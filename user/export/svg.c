@@ -297,10 +297,26 @@ static void write_items(struct flame *f)
 	buf_release(&where);
 }
 
+/* "1,234,567" */
+static const char *group_digits(uint64_t n, char out[32])
+{
+	char digits[24];
+	int size = snprintf(digits, sizeof(digits), "%" PRIu64, n), used = 0;
+
+	for (int i = 0; i < size; i++) {
+		if (i && (size - i) % 3 == 0)
+			out[used++] = ',';
+		out[used++] = digits[i];
+	}
+	out[used] = '\0';
+	return out;
+}
+
 /* What cannot be seen, in words. */
 static const char *describe_dropped(const struct flame *f, bool picture, char *out, size_t size)
 {
 	size_t dropped = f->dropped;
+	char count[32];
 	double whole = f->result->total.weight ? (double)f->result->total.weight : 1;
 
 	if (picture)
@@ -313,8 +329,8 @@ static const char *describe_dropped(const struct flame *f, bool picture, char *o
 		snprintf(out, size, "%zu frames narrower than half a pixel are not drawn.",
 			 dropped);
 	else if (dropped)
-		snprintf(out, size, "%zu frames narrower than %.4f %% of the whole are left out.",
-			 dropped, (double)f->threshold * 100 / whole);
+		snprintf(out, size, "%s frames narrower than %.4f %% of the whole are left out.",
+			 group_digits(dropped, count), (double)f->threshold * 100 / whole);
 	return out;
 }
 
@@ -356,7 +372,7 @@ static char *make_title(const struct profile *p, const struct export_options *op
 static char *make_subtitle(const struct profile *p, const struct query_result *r)
 {
 	time_t seconds = (time_t)(profile_start_wall_ns(p) / NS_PER_SEC);
-	char wall[64] = "", length[16], weight[16], *subtitle = NULL;
+	char wall[64] = "", count[32], length[16], weight[16], *subtitle = NULL;
 	bool bytes = r->source == KYMO_SOURCE_FAULT || r->source == KYMO_SOURCE_IO;
 	struct tm tm;
 
@@ -366,10 +382,10 @@ static char *make_subtitle(const struct profile *p, const struct query_result *r
 		text_bytes(r->total.weight, weight);
 	else
 		text_duration(r->total.weight, weight);
-	if (asprintf(&subtitle, "%s \xc2\xb7 %s \xc2\xb7 %s of %s in %" PRIu64 " samples%s", wall,
+	if (asprintf(&subtitle, "%s \xc2\xb7 %s \xc2\xb7 %s of %s in %s samples%s", wall,
 		     text_duration(r->duration_ns, length), weight,
 		     r->source == KYMO_SOURCE_CPU ? "CPU time" : source_names[r->source],
-		     r->total.count,
+		     group_digits(r->total.count, count),
 		     profile_ended(p) ? "" : " \xc2\xb7 the recording did not end") < 0)
 		return NULL;
 	return subtitle;
