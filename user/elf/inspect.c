@@ -184,22 +184,34 @@ static bool is_glibc(const struct elf_file *f)
 	return false;
 }
 
+static int inspect(const struct elf_file *f, struct elf_facts *ret)
+{
+	struct elf_facts facts;
+	int r;
+
+	memset(&facts, 0, sizeof(facts)); /* its padding too: it is sent as bytes */
+	facts.is_elf = true;
+	facts.gnu_libc = is_glibc(f);
+	r = elf_note_build_id(f, &facts.build_id);
+	if (r == 0)
+		r = inspect_python(f, &facts);
+	if (r == 0)
+		*ret = facts;
+	return r;
+}
+
 int elf_inspect(int fd, struct elf_facts *ret)
 {
 	_cleanup_(elf_file_release) struct elf_file f = { .fd = -1 };
-	struct elf_facts facts;
 	int r = elf_file_init(&f, fd);
 
-	if (r < 0)
-		return r;
-	memset(&facts, 0, sizeof(facts)); /* its padding too: it is sent as bytes */
-	facts.is_elf = true;
-	facts.gnu_libc = is_glibc(&f);
-	r = elf_note_build_id(&f, &facts.build_id);
-	if (r == 0)
-		r = inspect_python(&f, &facts);
-	if (r < 0)
-		return r;
-	*ret = facts;
-	return 0;
+	return r < 0 ? r : inspect(&f, ret);
+}
+
+int elf_inspect_memory(const void *data, size_t size, struct elf_facts *ret)
+{
+	_cleanup_(elf_file_release) struct elf_file f = { .fd = -1 };
+	int r = elf_file_init_memory(&f, data, size);
+
+	return r < 0 ? r : inspect(&f, ret);
 }

@@ -8,6 +8,7 @@
 #define KYMO_ELF_INSPECT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "kymo/python.h"
@@ -30,5 +31,6 @@ struct elf_facts {
 
 /* 0; -EBADMSG where it is no ELF file or a damaged one; -ENOTSUP for a 32-bit or big-endian one; -errno. */
 int elf_inspect(int fd, struct elf_facts *ret);
+int elf_inspect_memory(const void *data, size_t size, struct elf_facts *ret);
 
 #endif

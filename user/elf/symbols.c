@@ -222,7 +222,8 @@ static int flatten(struct symbols_build *b, struct symbol **ret, size_t *ret_n)
 	struct flatten f = { 0 };
 	int r = 0;
 
-	qsort(b->items, b->n, sizeof(*b->items), compare);
+	if (b->n)
+		qsort(b->items, b->n, sizeof(*b->items), compare);
 	for (size_t i = 0; i < b->n && r == 0; i++)
 		if (i == 0 || b->items[i].start != b->items[i - 1].start)
 			r = flatten_one(&f, &b->items[i]);
