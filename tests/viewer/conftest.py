@@ -32,7 +32,7 @@ def browser():
 
 @pytest.fixture(scope="session")
 def make_profile():
-    program = BUILD / "tests" / "viewer" / "make_profile"
+    program = BUILD / "tests" / "unit" / "export" / "make_flame_profile"
     subprocess.run(["make", "-s", f"BUILD={BUILD}", str(program)], cwd=ROOT, check=True)
     return program
 

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 SVG = "{http://www.w3.org/2000/svg}"
-# What make_profile.c records: shares of all samples, in percent.
+# What make_flame_profile.c records: shares of all samples, in percent.
 TRUTH = {"web": 60, "main": 60, "Server.serve": 60, "Template.render": 35, "escape_unicode": 5, "query": 25,
          "do_syscall_64": 5, "sys_read": 5, "postgres": 38, "PostgresMain": 38, "ExecHashJoin": 38, "kworker/1:2": 2}
 

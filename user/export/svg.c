@@ -326,8 +326,8 @@ static const char *describe_dropped(const struct flame *f, bool picture, char *o
 				   PICTURE_PIXELS;
 	*out = '\0';
 	if (dropped && picture)
-		snprintf(out, size, "%zu frames narrower than half a pixel are not drawn.",
-			 dropped);
+		snprintf(out, size, "%s frames narrower than half a pixel are not drawn.",
+			 group_digits(dropped, count));
 	else if (dropped)
 		snprintf(out, size, "%s frames narrower than %.4f %% of the whole are left out.",
 			 group_digits(dropped, count), (double)f->threshold * 100 / whole);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Writes a profile whose every figure is known: what the tests of the flame graph look at.
- * make_profile OUTPUT [hostile]
+ * make_flame_profile OUTPUT [hostile]
  *
  * web (60 %): main -> serve -> {render 30, query 20, query;sys_read 5}, main -> serve -> render -> escape 5
  * db (38 %): native; kworker (2 %): kernel. 1,000 samples in 10 ticks.
