@@ -5,6 +5,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -49,8 +50,11 @@ class Kymo:
 
 
 @pytest.fixture
-def kymo(tmp_path):
-    return Kymo(tmp_path)
+def kymo():
+    """In a folder that other users may enter, unlike pytest's own."""
+    with tempfile.TemporaryDirectory(prefix="kymo-e2e-") as folder:
+        os.chmod(folder, 0o755)
+        yield Kymo(pathlib.Path(folder))
 
 
 @pytest.fixture(scope="session")

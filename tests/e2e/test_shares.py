@@ -97,15 +97,18 @@ def test_report_shows_them(shares):
 
 
 def test_native_chain_by_frame_pointers(kymo, compiled):
-    """main -> outer -> middle -> inner, in every stack of a frame-pointer program's own code."""
-    program = compiled("busy.c", "-fno-omit-frame-pointer", "-fno-optimize-sibling-calls")
+    """main -> outer -> middle -> inner, in every stack of a program in which every function keeps a frame."""
+    # -O0: gcc gives no frame to a leaf that needs no stack, whatever -fno-omit-frame-pointer says
+    program = compiled("busy.c", "-O0")
     kymo.run("record", "-q", "-F", "499", "-o", "n.kymo", "--", program, "2")
-    good = bad = 0
+    good = bad = total = 0
     for stack, ns in folded(kymo, kymo.cwd / "n.kymo"):
+        total += ns
         if "inner" in stack:
             at = stack.index("main")
             if stack[at:at + 4] == ["main", "outer", "middle", "inner"]:
                 good += ns
             else:
                 bad += ns
-    assert good > 1e9 and bad == 0
+    assert bad == 0
+    assert good > 0.95 * total and total > 100 * 1e9 / 499
