@@ -73,12 +73,11 @@ static int parse_span(const char *text, uint64_t *ret)
 		double ns;
 	} units[] = { { "", 1e9 },   { "s", 1e9 },    { "ms", 1e6 },
 		      { "m", 60e9 }, { "min", 60e9 }, { "h", 3600e9 } };
-	char *end;
-	double value;
+	const char *end = text + strspn(text, "0123456789.");
+	double value = strtod(text, NULL);
 
 	if (*text < '0' || *text > '9')
 		return -EINVAL;
-	value = strtod(text, &end);
 	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
 		if (strcmp(end, units[i].unit) == 0 && value * units[i].ns < 1e18) {
 			*ret = (uint64_t)(value * units[i].ns);

@@ -2,7 +2,7 @@
 #include "cmd/summary.h"
 
 #include <inttypes.h>
-#include <math.h>
+#include <stdarg.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -218,12 +218,23 @@ static void describe(struct profile *p, const struct query_selection *sel, enum 
 	}
 }
 
+static void print_words(struct screen *s, const char *words)
+{
+	struct buf b = { 0 };
+	const char *text = append_text(&b, words, s->columns - WORDS_AT, false) == 0 ? buf_str(&b)
+										     : NULL;
+
+	if (text)
+		fprintf(s->out, "  %s%s%s", screen_style(s, STYLE_DIM), text, screen_plain(s));
+	buf_release(&b);
+}
+
 static void print_health_line(struct screen *s, struct profile *p,
 			      const struct query_selection *sel, const struct health_line *line)
 {
 	char mean[FORMAT_SIZE], worst[FORMAT_SIZE], at[FORMAT_SIZE], words[80];
 	struct metric_summary m;
-	bool flat;
+	bool flat, with_words;
 
 	metric_summarise(line->metric, p, sel, &m);
 	if (m.ticks == 0) {
@@ -241,11 +252,11 @@ static void print_health_line(struct screen *s, struct profile *p,
 	tick_offset(p, line->low_is_bad ? m.min_tick : m.max_tick, at);
 	fprintf(s->out, "%-*s%*s%*s", LABEL_WIDTH, line->label, MEAN_WIDTH, mean, WORST_WIDTH,
 		worst);
-	if (!flat || *words)
-		fprintf(s->out, "  %-*s", *words ? AT_WIDTH : 0, flat ? "" : at);
-	if (*words && s->columns > WORDS_AT + 8)
-		fprintf(s->out, "  %s%.*s%s", screen_style(s, STYLE_DIM),
-			(int)(s->columns - WORDS_AT), words, screen_plain(s));
+	with_words = *words && s->columns > WORDS_AT + 8;
+	if (with_words || !flat)
+		fprintf(s->out, "  %-*s", with_words ? AT_WIDTH : 0, flat ? "" : at);
+	if (with_words)
+		print_words(s, words);
 	fputc('\n', s->out);
 }
 
@@ -290,38 +301,63 @@ static uint64_t describe_ends(const struct query_result *r, char *out, size_t si
 	return with_stack;
 }
 
-int summary_samples(struct screen *s, struct profile *p, const struct query_selection *sel,
-		    const struct query_result *r)
+/* A line that is cut where the screen ends. */
+static void print_cut(struct screen *s, enum screen_style style, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static void print_cut(struct screen *s, enum screen_style style, const char *fmt, ...)
 {
-	char count[FORMAT_SIZE], weight[FORMAT_SIZE], lost_text[FORMAT_SIZE], share[FORMAT_SIZE],
-		why[160];
-	uint64_t period = profile_meta_u64(p, "period_ns.cpu", 0), with_stack;
+	_cleanup_free_ char *text = NULL;
+	va_list args;
+
+	va_start(args, fmt);
+	if (vasprintf(&text, fmt, args) < 0)
+		text = NULL;
+	va_end(args);
+	fputs(style == STYLE_PLAIN ? "" : screen_style(s, style), s->out);
+	print_text(s, text ? text : "");
+	fputs(style == STYLE_PLAIN ? "" : screen_plain(s), s->out);
+}
+
+static int count_lost(struct profile *p, const struct query_selection *sel, int64_t *ret)
+{
 	struct query_quality *quality = NULL;
-	size_t quality_n = 0;
-	int64_t lost = 0;
-	int error = query_quality(p, sel, &quality, &quality_n);
+	size_t n = 0;
+	int error = query_quality(p, sel, &quality, &n);
 
 	if (error < 0)
 		return error;
+	*ret = 0;
 	for (size_t i = 0; i < sizeof(lost_counters) / sizeof(lost_counters[0]); i++)
-		lost += query_quality_sum(quality, quality_n, lost_counters[i]);
-	query_quality_free(quality, quality_n);
+		*ret += query_quality_sum(quality, n, lost_counters[i]);
+	query_quality_free(quality, n);
+	return 0;
+}
 
-	fprintf(s->out, "%s sample%s", format_count(r->total.count, count),
-		r->total.count == 1 ? "" : "s");
+int summary_samples(struct screen *s, struct profile *p, const struct query_selection *sel,
+		    const struct query_result *r)
+{
+	char count[FORMAT_SIZE], weight[FORMAT_SIZE], lost_text[FORMAT_SIZE] = "none";
+	char share[FORMAT_SIZE], rate[FORMAT_SIZE] = "", why[160];
+	uint64_t period = profile_meta_u64(p, "period_ns.cpu", 0), with_stack;
+	int64_t lost;
+	int error = count_lost(p, sel, &lost);
+
+	if (error < 0)
+		return error;
+	if (lost > 0)
+		format_count((uint64_t)lost, lost_text);
 	if (r->source == KYMO_SOURCE_CPU && period)
-		fprintf(s->out, " at %.0f Hz", 1e9 / (double)period);
-	fprintf(s->out, " = %s of %s", format_weight(r->total.weight, r->source, weight),
-		r->source == KYMO_SOURCE_CPU ? "CPU time" : source_names[r->source]);
-	fprintf(s->out, "; %s%s lost%s\n", lost > 0 ? screen_style(s, STYLE_WARNING) : "",
-		lost > 0 ? format_count((uint64_t)lost, lost_text) : "none",
-		lost > 0 ? screen_plain(s) : "");
-
+		snprintf(rate, sizeof(rate), " at %.0f Hz", 1e9 / (double)period);
+	print_cut(s, lost > 0 ? STYLE_WARNING : STYLE_PLAIN, "%s sample%s%s = %s of %s; %s lost",
+		  format_count(r->total.count, count), r->total.count == 1 ? "" : "s", rate,
+		  format_weight(r->total.weight, r->source, weight),
+		  r->source == KYMO_SOURCE_CPU ? "CPU time" : source_names[r->source], lost_text);
 	with_stack = describe_ends(r, why, sizeof(why));
-	if (with_stack == 0)
-		return 0;
-	format_percent((double)r->ends[KYMO_END_WHOLE], (double)with_stack, share);
-	fprintf(s->out, "%s of user stacks are whole", share);
-	fprintf(s->out, *why ? "; others: %s\n" : "\n", why);
+	if (with_stack)
+		print_cut(s, STYLE_PLAIN, "%s of user stacks are whole%s%s",
+			  format_percent((double)r->ends[KYMO_END_WHOLE], (double)with_stack,
+					 share),
+			  *why ? "; others: " : "", why);
 	return 0;
 }

@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The reading commands as people meet them: what they print, how wide, and how they refuse. */
+#include "unit/test.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/text.h"
+#include "cmd/cmd.h"
+#include "unit/support/profile_maker.h"
+
+#define OUTPUT_MAX (1 << 20)
+
+struct run {
+	int exit_code;
+	char *out, *err;
+};
+
+static char *read_back(FILE *f)
+{
+	char *text = calloc(1, OUTPUT_MAX);
+
+	assert_non_null(text);
+	rewind(f);
+	(void)!fread(text, 1, OUTPUT_MAX - 1, f);
+	fclose(f);
+	return text;
+}
+
+/* Runs a command in a child: argp and stdout are the process's. NULL-terminated arguments. */
+static struct run run(int (*command)(int, char **), const char *columns,
+		      const char *const *arguments)
+{
+	FILE *out = tmpfile(), *err = tmpfile();
+	char *argv[16] = { (char *)"command" };
+	int argc = 1, status;
+	pid_t child;
+
+	assert_non_null(out);
+	assert_non_null(err);
+	for (; arguments[argc - 1]; argc++)
+		argv[argc] = (char *)arguments[argc - 1];
+	fflush(NULL);
+	child = fork();
+	if (child == 0) {
+		dup2(fileno(out), 1);
+		dup2(fileno(err), 2);
+		if (columns)
+			setenv("COLUMNS", columns, 1);
+		else
+			unsetenv("COLUMNS");
+		status = command(argc, argv);
+		fflush(NULL);
+		_exit(status);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	return (struct run){ WEXITSTATUS(status), read_back(out), read_back(err) };
+}
+
+#define RUN(command, columns, ...) run(command, columns, (const char *const[]){ __VA_ARGS__, NULL })
+
+static void run_free(struct run *r)
+{
+	free(r->out);
+	free(r->err);
+}
+
+static size_t lines_of(const char *text)
+{
+	size_t n = 0;
+
+	for (; *text; text++)
+		n += *text == '\n';
+	return n;
+}
+
+/* The widest line, in columns; and no line may end in a space or hold a control character. */
+static size_t widest(const char *text)
+{
+	char *copy = strdup(text), *save, *line;
+	size_t most = 0;
+
+	assert_non_null(copy);
+	for (line = strtok_r(copy, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		size_t width = text_width(line);
+
+		for (const char *c = line; *c; c++)
+			assert_true((unsigned char)*c >= 0x20 && *c != 0x7f);
+		assert_true(line[strlen(line) - 1] != ' ');
+		most = width > most ? width : most;
+	}
+	free(copy);
+	return most;
+}
+
+static void make(struct maker *m, bool clean)
+{
+	static const char *const names[] = {
+		"short",
+		"a_function_with_a_name_that_is_longer_than_any_column_of_eighty_can_be_on_a_"
+		"terminal_screen",
+		"esc\033[31m;\nnewline",
+		"\xe6\xbc\xa2\xe5\xad\x97\xe6\xbc\xa2\xe5\xad\x97",
+		"<b>",
+		"\xff\xff",
+	};
+	uint32_t a, b;
+
+	maker_init(m);
+	a = maker_thread(m, 100, "alpha");
+	b = maker_thread(m, 200, "be\033ta");
+	for (uint32_t i = 0; i < 6; i++) {
+		uint32_t frame = maker_named_frame(
+			m, i % 2 ? FRAME_PYTHON : FRAME_NATIVE, names[i],
+			i % 2 ? "/srv/a/very/long/path/to/some/package/module.py" : "", i * 1000);
+
+		maker_row(m, i % 2 ? a : b, maker_stack(m, 0, frame), 10 - i);
+	}
+	maker_health(m, HEALTH_cpu_user_ns, 1500000000);
+	maker_health(m, HEALTH_cpu_idle_ns, 500000000);
+	maker_health(m, HEALTH_psi_mem_some_ns, 250000000);
+	maker_health(m, HEALTH_psi_mem_full_ns, 50000000);
+	maker_health(m, HEALTH_mem_total_bytes, 8LL << 30);
+	maker_health(m, HEALTH_mem_available_bytes, 3LL << 30);
+	maker_health(m, HEALTH_disk_read_bytes, 104857600);
+	maker_health(m, HEALTH_procs_running, 3);
+	maker_quality(m, "bpf.ring_full", 17);
+	maker_close_tick(m);
+	maker_finish(m, clean);
+}
+
+static void test_report(void **state)
+{
+	struct maker m;
+	struct run r;
+
+	(void)state;
+	make(&m, true);
+	r = RUN(cmd_report, NULL, m.path);
+	assert_int_equal(r.exit_code, 0);
+	assert_string_equal(r.err, "");
+	assert_non_null(strstr(r.out, "testhost"));
+	assert_non_null(strstr(r.out, "45 samples"));
+	assert_non_null(strstr(r.out, "17 lost"));
+	assert_non_null(strstr(r.out, "75.0%")); /* CPU busy */
+	assert_non_null(strstr(r.out, "25.0%")); /* memory pressure */
+	assert_non_null(strstr(r.out, "100 MiB/s"));
+	assert_non_null(strstr(r.out, "native  short"));
+	assert_null(strstr(r.out, "did not end"));
+	assert_null(strstr(r.out, "\033"));
+	run_free(&r);
+	maker_remove(&m);
+}
+
+static void test_lines_fit(void **state)
+{
+	static const char *const widths[] = { "60", "80", "100", "132", "200" };
+	struct maker m;
+
+	(void)state;
+	make(&m, true);
+	for (size_t i = 0; i < sizeof(widths) / sizeof(widths[0]); i++) {
+		struct run report = RUN(cmd_report, widths[i], m.path);
+		struct run ticks = RUN(cmd_ticks, widths[i], m.path);
+		struct run info = RUN(cmd_info, widths[i], m.path);
+		size_t most = strtoul(widths[i], NULL, 10);
+
+		assert_true(widest(report.out) <= most);
+		assert_true(widest(ticks.out) <= most);
+		assert_true(widest(info.out) <= most);
+		run_free(&report);
+		run_free(&ticks);
+		run_free(&info);
+	}
+	maker_remove(&m);
+}
+
+/* A page fits a page when nobody says how wide it is; a table of data is whole. */
+static void test_into_a_pipe(void **state)
+{
+	struct maker m;
+	struct run r;
+
+	(void)state;
+	make(&m, true);
+	r = RUN(cmd_report, NULL, m.path);
+	assert_true(widest(r.out) <= 80);
+	run_free(&r);
+	r = RUN(cmd_ticks, NULL, m.path);
+	assert_true(widest(r.out) > 110);
+	run_free(&r);
+	maker_remove(&m);
+}
+
+static void test_selection(void **state)
+{
+	struct maker m;
+	struct run r;
+
+	(void)state;
+	make(&m, true);
+	r = RUN(cmd_report, NULL, "--pid", "100", m.path);
+	assert_non_null(strstr(r.out, "21 samples"));
+	run_free(&r);
+	r = RUN(cmd_report, NULL, "--comm=alpha", m.path);
+	assert_non_null(strstr(r.out, "21 samples"));
+	run_free(&r);
+	r = RUN(cmd_report, NULL, "--since", "5s", m.path);
+	assert_int_equal(r.exit_code, 0);
+	assert_non_null(strstr(r.out, "no samples"));
+	run_free(&r);
+	r = RUN(cmd_report, NULL, "--limit", "2", m.path);
+	assert_non_null(strstr(r.out, "4 more functions"));
+	run_free(&r);
+	maker_remove(&m);
+}
+
+static void test_did_not_end(void **state)
+{
+	struct maker m;
+	struct run r;
+
+	(void)state;
+	make(&m, false);
+	r = RUN(cmd_report, NULL, m.path);
+	assert_int_equal(r.exit_code, 0);
+	assert_non_null(strstr(r.out, "did not end"));
+	run_free(&r);
+	r = RUN(cmd_info, NULL, m.path);
+	assert_non_null(strstr(r.out, "no: it still runs, or was cut off"));
+	run_free(&r);
+	maker_remove(&m);
+}
+
+static void test_nothing_recorded(void **state)
+{
+	struct maker m;
+	struct run r;
+
+	(void)state;
+	maker_init(&m);
+	maker_finish(&m, true);
+	r = RUN(cmd_report, NULL, m.path);
+	assert_int_equal(r.exit_code, 0);
+	assert_non_null(strstr(r.out, "no samples"));
+	run_free(&r);
+	r = RUN(cmd_ticks, NULL, m.path);
+	assert_int_equal(r.exit_code, 0);
+	assert_non_null(strstr(r.out, "no tick was recorded"));
+	run_free(&r);
+	r = RUN(cmd_info, NULL, m.path);
+	assert_int_equal(r.exit_code, 0);
+	run_free(&r);
+	maker_remove(&m);
+}
+
+static void assert_refused(struct run r, const char *word)
+{
+	assert_int_equal(r.exit_code, 1);
+	assert_string_equal(r.out, "");
+	assert_int_equal(lines_of(r.err), 1);
+	assert_memory_equal(r.err, "kymo: ", 6);
+	assert_non_null(strstr(r.err, word));
+	run_free(&r);
+}
+
+static void test_refusals(void **state)
+{
+	(void)state;
+	assert_refused(RUN(cmd_report, NULL, "/no/such.kymo"), "/no/such.kymo");
+	assert_refused(RUN(cmd_report, NULL, "/dev/null"), "/dev/null");
+	assert_refused(RUN(cmd_report, NULL, "/etc/passwd"), "/etc/passwd");
+	assert_refused(RUN(cmd_report, NULL, "/tmp"), "/tmp");
+	assert_refused(RUN(cmd_report, NULL, "a", "b"), "'b'");
+	assert_refused(RUN(cmd_report, NULL, "--frobnicate"), "unknown option '--frobnicate'");
+	assert_refused(RUN(cmd_report, NULL, "-Z"), "unknown option '-Z'");
+	assert_refused(RUN(cmd_report, NULL, "x", "--limit"), "'--limit' needs a value");
+	assert_refused(RUN(cmd_report, NULL, "--limit=-1"), "--limit");
+	assert_refused(RUN(cmd_report, NULL, "--limit=1x"), "1x");
+	assert_refused(RUN(cmd_report, NULL, "--pid=0"), "--pid");
+	assert_refused(RUN(cmd_report, NULL, "--since=soon"), "soon");
+	assert_refused(RUN(cmd_report, NULL, "--sin\033[31mce=soon"), "\\x1b");
+	assert_refused(RUN(cmd_export, NULL, "x.kymo"), "format");
+	assert_refused(RUN(cmd_export, NULL, "--format=gif", "x.kymo"), "gif");
+	assert_refused(RUN(cmd_export, NULL, "-f"), "'-f' needs a value");
+	assert_refused(RUN(cmd_ticks, NULL, "--limit=3"), "--limit");
+	assert_refused(RUN(cmd_info, NULL, "--pid=3"), "--pid");
+}
+
+static void test_help(void **state)
+{
+	static int (*const commands[])(int, char **) = { cmd_report, cmd_ticks, cmd_export,
+							 cmd_info };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		struct run r = RUN(commands[i], NULL, "--help");
+
+		assert_int_equal(r.exit_code, 0);
+		assert_memory_equal(r.out, "Usage: kymo ", 12);
+		assert_true(widest(r.out) <= 80);
+		assert_string_equal(r.err, "");
+		run_free(&r);
+	}
+}
+
+/* Exports are whole or not there; a failing one leaves the older file and no other. */
+static void test_export_to_a_file(void **state)
+{
+	char path[600], other[600];
+	struct maker m;
+	struct run r;
+
+	(void)state;
+	make(&m, true);
+	snprintf(path, sizeof(path), "%s/x.folded", m.folder);
+	r = RUN(cmd_export, NULL, "-o", path, m.path);
+	assert_int_equal(r.exit_code, 0);
+	assert_int_equal(access(path, R_OK), 0);
+	run_free(&r);
+	r = RUN(cmd_export, NULL, "-f", "folded", m.path);
+	assert_int_equal(lines_of(r.out), 6);
+	run_free(&r);
+	assert_int_equal(unlink(path), 0);
+	assert_refused(RUN(cmd_export, NULL, "-o", "/no/such/folder/x.svg", m.path),
+		       "/no/such/folder/x.svg");
+	assert_refused(RUN(cmd_export, NULL, "-f", "svg", "-o", "/dev/full", m.path), "/dev/full");
+	snprintf(other, sizeof(other), "%s/folder.svg", m.folder);
+	assert_int_equal(mkdir(other, 0700), 0);
+	assert_refused(RUN(cmd_export, NULL, "-o", other, m.path), "folder.svg");
+	assert_int_equal(rmdir(other), 0);
+	maker_remove(&m);
+	assert_int_not_equal(access(m.folder, F_OK), 0); /* nothing was left in it */
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_report),		 cmocka_unit_test(test_lines_fit),
+		cmocka_unit_test(test_into_a_pipe),	 cmocka_unit_test(test_selection),
+		cmocka_unit_test(test_did_not_end),	 cmocka_unit_test(test_nothing_recorded),
+		cmocka_unit_test(test_refusals),	 cmocka_unit_test(test_help),
+		cmocka_unit_test(test_export_to_a_file),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
