@@ -31,7 +31,8 @@ int merge_stacks_init(struct merge *m)
 		return -EIO;
 	idtable_init(&m->frames, sizeof(struct frame_key), seed);
 	idtable_init(&m->stacks, sizeof(struct stack_key), seed);
-	m->recent = calloc(RECENT, sizeof(*m->recent));
+	m->recent_n = RECENT;
+	m->recent = calloc(m->recent_n, sizeof(*m->recent));
 	return m->recent ? 0 : -ENOMEM;
 }
 
@@ -195,7 +196,7 @@ static uint32_t *recent_slot(struct merge *m, const struct sample_frame *frames,
 
 		h = idtable_mix(f->offset ^ h, what ^ m->frames.seed[0]);
 	}
-	return &m->recent[h % RECENT];
+	return &m->recent[h % m->recent_n];
 }
 
 static bool is_frame(const struct frame_key *k, const struct sample_frame *s)

@@ -42,7 +42,8 @@ struct merge {
 	struct strings *strings;
 	struct hmap binaries, functions; /* key -> id */
 	struct idtable frames, stacks;
-	uint32_t *recent;		       /* stack ids by hash of their frames */
+	uint32_t *recent; /* stack ids by hash of their frames */
+	size_t recent_n;
 	struct hmap processes, threads;	       /* key -> id and what was told */
 	struct hmap thread_seen, process_seen; /* tid, pid -> the last counters */
 	uint32_t binary_last, function_last, process_last, thread_last;

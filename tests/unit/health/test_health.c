@@ -458,6 +458,39 @@ static void numbers_beyond_reason_are_absent(void **state)
 	assert_int_equal(column(f, HEALTH_mem_total_bytes), 6 * 1024);
 }
 
+static void a_sum_of_which_a_part_is_missing_is_absent(void **state)
+{
+	struct fixture *f = *state;
+
+	put(f, "proc/vmstat", "allocstall_dma 5\nallocstall_normal 9\n");
+	start(f);
+	put(f, "proc/vmstat", "allocstall_dma 5\nallocstall_normal 18446744073709551615\n");
+	reread(f);
+	assert_false(f->h.present[HEALTH_alloc_stalls]);
+	put(f, "proc/vmstat", "allocstall_dma 5\nallocstall_normal 10\n");
+	reread(f);
+	assert_false(f->h.present[HEALTH_alloc_stalls]);
+	put(f, "proc/vmstat", "allocstall_dma 6\nallocstall_normal 10\n");
+	reread(f);
+	assert_int_equal(column(f, HEALTH_alloc_stalls), 1);
+}
+
+static void of_a_name_told_twice_the_first_counts(void **state)
+{
+	struct fixture *f = *state;
+
+	put(f, "proc/net/dev",
+	    "e0: 1 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\ne0: 7 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n");
+	start(f);
+	put(f, "proc/net/dev",
+	    "e0: 3 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\ne0: 9 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n");
+	reread(f);
+	assert_int_equal(column(f, HEALTH_net_receive_bytes), 2);
+	assert_int_equal(f->h.read_errors, 1);
+	reread(f);
+	assert_int_equal(column(f, HEALTH_net_receive_bytes), 0);
+}
+
 static void garbage_is_survived(void **state)
 {
 	static const char *const files[] = {
@@ -596,6 +629,8 @@ int main(void)
 		TEST(network_stack_counters),
 		TEST(a_line_cut_off_is_no_number),
 		TEST(numbers_beyond_reason_are_absent),
+		TEST(a_sum_of_which_a_part_is_missing_is_absent),
+		TEST(of_a_name_told_twice_the_first_counts),
 		TEST(garbage_is_survived),
 		TEST(names_with_syntax_are_kept_apart),
 		TEST(a_host_of_many_is_bounded),

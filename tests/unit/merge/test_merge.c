@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "merge/merge.h"
+#include "merge/state.h"
 
 #define MS 1000000ULL
 
@@ -228,6 +228,69 @@ static void stacks_are_a_tree_with_lower_parents(void **state)
 	tick_free(t);
 }
 
+/* Frames root first of a row's stack, against those that were given leaf first. */
+static void check_stack(const struct tick *t, const struct tick_row *row,
+			const struct sample_frame *frames, size_t n)
+{
+	uint32_t stack = row->stack;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct frame *f;
+
+		assert_int_not_equal(stack, 0);
+		f = &t->frames[t->stacks[stack - 1].frame - 1];
+		assert_int_equal(f->kind, frames[i].kind);
+		assert_int_equal(f->by_fp, frames[i].by_fp);
+		assert_int_equal(f->binary, frames[i].binary);
+		assert_int_equal(f->offset, frames[i].offset);
+		assert_int_equal(f->function, frames[i].function);
+		assert_int_equal(f->line, frames[i].line);
+		stack = t->stacks[stack - 1].parent;
+	}
+	assert_int_equal(stack, 0);
+}
+
+/* Stacks that differ in one thing are different ones, though all of them are kept in one place of
+ * the table of recent ones. */
+static void stacks_are_the_same_only_as_a_whole(void **state)
+{
+	struct fixture *f = *state;
+	const struct sample_frame base = native(1, 0x10);
+	struct sample_frame stacks[8][2] = {
+		{ base, base }, { base, base }, { base, base }, { base, base },
+		{ base, base }, { base, base }, { base, base }, { base, base },
+	};
+	const size_t depth[8] = { 2, 1, 2, 2, 2, 2, 2, 2 };
+	struct kymo_sample s = sample_of(1, 1, 1000 * MS);
+	struct tick *t;
+
+	stacks[2][0].kind = FRAME_KERNEL;
+	stacks[3][0].by_fp = true;
+	stacks[4][0].binary = 2;
+	stacks[5][1].offset = 0x11;
+	stacks[6][0].function = 1;
+	stacks[7][1].line = 7;
+	f->m->recent_n = 1;
+	for (unsigned int round = 0; round < 8 * 8; round++) {
+		/* each after each */
+		unsigned int a = round / 8, b = round % 8;
+
+		s.state = (uint16_t)a;
+		assert_int_equal(merge_sample(f->m, &s, f->thread, stacks[a], depth[a]), 0);
+		s.state = (uint16_t)b;
+		assert_int_equal(merge_sample(f->m, &s, f->thread, stacks[b], depth[b]), 0);
+	}
+	t = close_at(f->m, 2000 * MS);
+	assert_int_equal(t->rows_n, 8);
+	for (size_t i = 0; i < t->rows_n; i++) {
+		const struct tick_row *row = &t->rows[i];
+
+		assert_int_equal(row->count, 16);
+		check_stack(t, row, stacks[row->state], depth[row->state]);
+	}
+	tick_free(t);
+}
+
 /* The deltas of all rows of all ticks add up to last - first, whatever the counters do. */
 static void seen_changes_balance(void **state)
 {
@@ -442,6 +505,7 @@ static void unnamed_frames_are_told_once(void **state)
 	for (unsigned int i = 0; i < 300; i++)
 		frames[i] = native(1, i);
 	frames[7].kind = FRAME_KERNEL;
+	frames[8].function = 5; /* has its name */
 	assert_int_equal(merge_sample(f->m, &s, f->thread, frames, 300), 0);
 	assert_int_equal(merge_sample(f->m, &s, f->thread, frames, 300), 0);
 	/* a name must not reach the store before its frame: nothing of the open tick */
@@ -451,7 +515,7 @@ static void unnamed_frames_are_told_once(void **state)
 		assert_int_equal(out[0].binary, 1);
 		total += n;
 	}
-	assert_int_equal(total, 299);
+	assert_int_equal(total, 298);
 	frames[0] = native(2, 0x77);
 	assert_int_equal(merge_sample(f->m, &s, f->thread, frames, 1), 0);
 	assert_int_equal(merge_take_unnamed(f->m, out, 128), 0);
@@ -559,6 +623,7 @@ int main(void)
 		TEST(changes_of_processes_are_told_again),
 		TEST(rows_gather_samples_and_are_sorted),
 		TEST(stacks_are_a_tree_with_lower_parents),
+		TEST(stacks_are_the_same_only_as_a_whole),
 		TEST(seen_changes_balance),
 		TEST(rss_is_the_process_s_and_cpu_the_thread_s),
 		TEST(ended_threads_and_reused_ids_start_anew),

@@ -449,6 +449,17 @@ static void a_reused_pid_is_another_process(void **state)
 	assert_string_equal(proc_find_mapping(p, 0x1000)->path, "/bin/second");
 }
 
+static void a_start_in_another_tick_is_another_life(void **state)
+{
+	struct fixture *f = *state;
+
+	put_process(f, 100, 5000);
+	assert_int_equal(proc_scan(f->t, 0), 0);
+	assert_string_equal(find(f, 100, 4999 * TICK_NS)->info.comm, "told");
+	assert_string_equal(find(f, 100, 5001 * TICK_NS)->info.comm, "told");
+	assert_string_equal(find(f, 100, 5001 * TICK_NS - 1)->info.comm, "cat");
+}
+
 static void events_from_before_the_reading_are_part_of_it(void **state)
 {
 	struct fixture *f = *state;
@@ -497,6 +508,19 @@ static void a_leader_may_end_before_its_threads(void **state)
 	struct fixture *f = *state;
 	struct proc_process *p;
 	uint64_t now;
+
+	/* Read again in that state, it has no map to show. */
+	put_process(f, 90, 4000);
+	assert_int_equal(proc_scan(f->t, 0), 0);
+	put_stat(f, 90, "cat", 'Z', 1, 2, 4000);
+	put_text(f, 90, "maps", "");
+	assert_int_equal(proc_scan(f->t, 0), 0);
+	p = find(f, 90, 4000 * TICK_NS);
+	assert_false(p->exited);
+	assert_non_null(proc_find_mapping(p, 0x401000));
+	remove_process(f, 90);
+	assert_int_equal(proc_scan(f->t, 0), 0);
+	proc_forget_exited(f->t, clock_mono_ns());
 
 	put_process(f, 100, 5000);
 	assert_int_equal(proc_scan(f->t, 0), 0);
@@ -687,6 +711,7 @@ int main(void)
 		TEST(short_lived_processes_come_from_events_alone),
 		TEST(after_exec_proc_is_read_again_when_it_is_still_there),
 		TEST(a_reused_pid_is_another_process),
+		TEST(a_start_in_another_tick_is_another_life),
 		TEST(events_from_before_the_reading_are_part_of_it),
 		TEST(after_lost_events_everything_is_read_anew),
 		TEST(a_leader_may_end_before_its_threads),
