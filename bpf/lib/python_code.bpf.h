@@ -113,8 +113,8 @@ struct string_read {
 };
 
 /* Into body + at (a multiple of 8), at most `max` bytes, padded with zeroes to a multiple of 8. */
-static __always_inline struct string_read string_read(const struct scratch *s, __u8 *body, __u64 at,
-						      __u64 address, __u64 max)
+static __always_inline struct string_read string_read(const struct scratch *s, __u64 *body,
+						      __u64 at, __u64 address, __u64 max)
 {
 	__u64 fields[3]; /* length, hash, state */
 	struct string_read none = { 0, 1 };
@@ -132,14 +132,14 @@ static __always_inline struct string_read string_read(const struct scratch *s, _
 		bytes = max;
 	address += state & STRING_ASCII ? s->layout.string_ascii_offset
 					: s->layout.string_compact_offset;
-	*(__u64 *)(body + at + (bytes & ~7ULL)) = 0;
-	if (read_user(body + at, bytes, address))
+	body[(at + bytes) >> 3] = 0;
+	if (read_user((__u8 *)body + at, bytes, address))
 		return none;
 	return (struct string_read){ bytes, kind };
 }
 
 /* The same for the line table; -1 when it cannot be read. */
-static __always_inline __s64 table_read(__u8 *body, __u64 at, __u64 address)
+static __always_inline __s64 table_read(__u64 *body, __u64 at, __u64 address)
 {
 	__u64 bytes = 0;
 
@@ -148,8 +148,8 @@ static __always_inline __s64 table_read(__u8 *body, __u64 at, __u64 address)
 	opaque(bytes);
 	if (bytes > KYMO_LINE_TABLE_MAX)
 		bytes = KYMO_LINE_TABLE_MAX;
-	*(__u64 *)(body + at + (bytes & ~7ULL)) = 0;
-	if (read_user(body + at, bytes, address + BYTES_DATA))
+	body[(at + bytes) >> 3] = 0;
+	if (read_user((__u8 *)body + at, bytes, address + BYTES_DATA))
 		return -1;
 	return bytes;
 }

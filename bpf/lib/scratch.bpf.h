@@ -82,7 +82,7 @@ struct python_walk {
 #define CODE_TEXT_BYTES (KYMO_CODE_FILE_MAX + KYMO_CODE_NAME_MAX)
 struct python_code_buffer {
 	struct kymo_code head;
-	__u8 body[CODE_TEXT_BYTES + KYMO_LINE_TABLE_MAX + 8];
+	__u64 body[(CODE_TEXT_BYTES + KYMO_LINE_TABLE_MAX) / 8 + 1];
 };
 
 /* The record as it goes into the ring: frames follow without gaps, so user frames begin where kernel frames end. */
