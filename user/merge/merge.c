@@ -67,8 +67,8 @@ void merge_free(struct merge *m)
 	hmap_release(&m->binaries);
 	hmap_release(&m->functions);
 	merge_stacks_release(m);
-	hmap_release(&m->processes);
-	hmap_release(&m->threads);
+	hmap_release(&m->processes.map);
+	hmap_release(&m->threads.map);
 	hmap_release(&m->thread_seen);
 	hmap_release(&m->process_seen);
 	hmap_release(&m->rows);

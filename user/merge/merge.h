@@ -41,7 +41,8 @@ int merge_event(struct merge *m, const struct event *e, const struct sample_fram
 		size_t frames_n);
 int merge_process_tick(struct merge *m, const struct process_tick *p);
 int merge_quality(struct merge *m, const char *counter, int64_t value);
-/* A thread or process has ended: its counters are forgotten (its ids stay). */
+/* A thread or process has ended: its counters are forgotten at once, its id two ticks later at the
+ * earliest (it would be told again, under a new one). */
 void merge_thread_ended(struct merge *m, uint32_t tid);
 void merge_process_ended(struct merge *m, uint32_t pid);
 

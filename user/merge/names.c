@@ -18,18 +18,19 @@ struct function_key {
 	uint32_t kind, binary, name, file, first_line;
 };
 
-struct process_key {
+struct identity_key {
 	uint64_t start_ns;
-	uint64_t pid;
+	uint64_t number; /* pid, tid */
 };
 
-struct thread_key {
-	uint64_t start_ns;
-	uint64_t tid;
+/* What every identity's value begins with. */
+struct identity {
+	uint64_t ended; /* the tick in which it ended; 0 = it lives */
 };
 
 /* What was told last. The text is kept as a hash: it only has to show that something changed. */
 struct process_told {
+	struct identity identity;
 	uint64_t hash;
 	uint64_t opened; /* the tick in which it was told, */
 	uint32_t index;	 /* and where there */
@@ -37,20 +38,25 @@ struct process_told {
 };
 
 struct thread_told {
+	struct identity identity;
 	char comm[KYMO_COMM_SIZE];
 	uint64_t opened;
 	uint32_t index;
 	uint32_t id, process;
 };
 
+static void identities_init(struct identities *i, size_t value_size)
+{
+	hmap_init(&i->map, sizeof(struct identity_key), value_size, 0);
+	i->sweep_at = MERGE_IDENTITIES_MIN;
+}
+
 void merge_names_init(struct merge *m)
 {
 	hmap_init(&m->binaries, sizeof(struct binary_key), sizeof(uint32_t), MERGE_BINARIES_MAX);
 	hmap_init(&m->functions, sizeof(struct function_key), sizeof(uint32_t), 0);
-	hmap_init(&m->processes, sizeof(struct process_key), sizeof(struct process_told),
-		  MERGE_PROCESSES_MAX);
-	hmap_init(&m->threads, sizeof(struct thread_key), sizeof(struct thread_told),
-		  MERGE_THREADS_MAX);
+	identities_init(&m->processes, sizeof(struct process_told));
+	identities_init(&m->threads, sizeof(struct thread_told));
 }
 
 static char *copy(const char *text)
@@ -202,27 +208,68 @@ static int process_tell(struct merge *m, const struct process *p, struct process
 	return 0;
 }
 
-/* Finds or inserts; at the bound all are forgotten, see MERGE_THREADS_MAX. */
-static void *put_or_forget(struct merge *m, struct hmap *map, const void *key, bool *ret_new)
+void merge_identity_ended(struct merge *m, struct identities *of, uint64_t start_ns,
+			  uint32_t number)
 {
-	void *value = hmap_put(map, key, ret_new);
+	const struct identity_key key = { start_ns, number };
+	struct identity *identity = hmap_get(&of->map, &key);
 
-	if (!value && map->count >= map->max) {
-		hmap_clear(map);
-		m->dropped.forgotten++;
-		value = hmap_put(map, key, ret_new);
+	if (identity)
+		identity->ended = m->opened;
+}
+
+/* Leaves out what ended before the tick before this one: its last samples have come. */
+static void sweep(struct merge *m, struct identities *of)
+{
+	struct hmap kept = of->map;
+	size_t pos = 0;
+	const void *key;
+	void *value;
+
+	kept.slots = NULL;
+	kept.count = kept.cap = 0;
+	while (hmap_next(&of->map, &pos, &key, &value)) {
+		const struct identity *identity = value;
+		void *to;
+
+		if (identity->ended && identity->ended + 1 < m->opened)
+			continue;
+		to = hmap_put(&kept, key, NULL);
+		if (!to) {
+			/* No memory to be tidy: later. */
+			hmap_release(&kept);
+			of->sweep_at *= 2;
+			return;
+		}
+		memcpy(to, value, kept.value_size);
 	}
-	return value;
+	hmap_release(&of->map);
+	of->map = kept;
+	of->sweep_at = kept.count * 2 > MERGE_IDENTITIES_MIN ? kept.count * 2
+							     : MERGE_IDENTITIES_MIN;
+}
+
+static void *identity_put(struct merge *m, struct identities *of, const struct identity_key *key,
+			  bool *ret_new)
+{
+	if (of->map.count >= of->sweep_at && !hmap_get(&of->map, key))
+		sweep(m, of);
+	/* Ends were not told, or the host has a million threads: all get new ids, and are told again. */
+	if (of->map.count >= MERGE_IDENTITIES_MAX && !hmap_get(&of->map, key)) {
+		hmap_clear(&of->map);
+		m->dropped.forgotten++;
+	}
+	return hmap_put(&of->map, key, ret_new);
 }
 
 uint32_t merge_process(struct merge *m, const struct process *p)
 {
-	const struct process_key key = { p->start_ns, p->pid };
+	const struct identity_key key = { p->start_ns, p->pid };
 	uint64_t hash = process_hash(p);
 	struct process_told *told;
 	bool new;
 
-	told = put_or_forget(m, &m->processes, &key, &new);
+	told = identity_put(m, &m->processes, &key, &new);
 	if (!told)
 		return 0;
 	if (!new && told->hash == hash)
@@ -233,7 +280,7 @@ uint32_t merge_process(struct merge *m, const struct process *p)
 		if (!new)
 			return told
 				->id; /* known, only the change is missing: tried again next time */
-		hmap_remove(&m->processes, &key);
+		hmap_remove(&m->processes.map, &key);
 		return 0;
 	}
 	told->hash = hash;
@@ -266,11 +313,11 @@ static int thread_tell(struct merge *m, const struct kymo_who *who, struct threa
 
 uint32_t merge_thread(struct merge *m, uint32_t process, const struct kymo_who *who)
 {
-	const struct thread_key key = { who->thread_start_ns, who->tid };
+	const struct identity_key key = { who->thread_start_ns, who->tid };
 	struct thread_told *told;
 	bool new;
 
-	told = put_or_forget(m, &m->threads, &key, &new);
+	told = identity_put(m, &m->threads, &key, &new);
 	if (!told)
 		return 0;
 	if (!new && told->process == process &&
@@ -281,7 +328,7 @@ uint32_t merge_thread(struct merge *m, uint32_t process, const struct kymo_who *
 	told->process = process;
 	memcpy(told->comm, who->comm, sizeof(told->comm));
 	if (thread_tell(m, who, told, !new) < 0) {
-		hmap_remove(&m->threads, &key);
+		hmap_remove(&m->threads.map, &key);
 		return 0;
 	}
 	m->thread_last += new;

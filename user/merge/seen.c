@@ -5,11 +5,12 @@
 
 #include "merge/state.h"
 
-#define SEEN_MAX (1U << 20) /* threads, processes; at the bound all start anew */
+#define SEEN_MAX (1U << 17) /* threads, processes; at the bound all start anew */
 
 struct seen_thread {
 	uint32_t thread; /* id: another one is another life of the tid; 0 = none yet */
 	uint32_t pad;
+	uint64_t start_ns;
 	uint64_t cpu_ns, minor_faults, major_faults, read_bytes, write_bytes;
 	uint64_t voluntary_switches, involuntary_switches;
 };
@@ -49,14 +50,16 @@ int merge_seen_find(struct merge *m, const struct kymo_sample *head, uint32_t th
 	if (last.thread->thread != thread)
 		last.thread->thread = 0;
 	if (last.process->start_ns != head->who.process_start_ns)
-		last.process->known = false;
+		*last.process = (struct seen_process){ .start_ns = head->who.process_start_ns };
 	*ret = last;
 	return 0;
 }
 
-static void take_thread(struct seen_thread *last, const struct kymo_counters *c, uint32_t thread,
+static void take_thread(struct seen_thread *last, const struct kymo_sample *head, uint32_t thread,
 			struct seen *sum)
 {
+	const struct kymo_counters *c = &head->counters;
+
 	/* Unsigned differences wrap to the right signed ones. */
 	if (last->thread) {
 		sum->cpu_ns = (int64_t)(c->cpu_ns - last->cpu_ns);
@@ -70,6 +73,7 @@ static void take_thread(struct seen_thread *last, const struct kymo_counters *c,
 			(int64_t)(c->involuntary_switches - last->involuntary_switches);
 	}
 	*last = (struct seen_thread){ .thread = thread,
+				      .start_ns = head->who.thread_start_ns,
 				      .cpu_ns = c->cpu_ns,
 				      .minor_faults = c->minor_faults,
 				      .major_faults = c->major_faults,
@@ -112,7 +116,7 @@ void merge_seen_take(const struct seen_last *last, const struct kymo_sample *hea
 {
 	struct seen change_now = { 0 };
 
-	take_thread(last->thread, &head->counters, thread, &change_now);
+	take_thread(last->thread, head, thread, &change_now);
 	take_process(last->process, head, &change_now);
 	merge_seen_add(sum, &change_now);
 }
@@ -139,10 +143,20 @@ void merge_seen_add(struct seen *sum, const struct seen *c)
 
 void merge_thread_ended(struct merge *m, uint32_t tid)
 {
+	const struct seen_thread *last = hmap_get(&m->thread_seen, &tid);
+
+	if (!last)
+		return;
+	merge_identity_ended(m, &m->threads, last->start_ns, tid);
 	hmap_remove(&m->thread_seen, &tid);
 }
 
 void merge_process_ended(struct merge *m, uint32_t pid)
 {
+	const struct seen_process *last = hmap_get(&m->process_seen, &pid);
+
+	if (!last)
+		return;
+	merge_identity_ended(m, &m->processes, last->start_ns, pid);
 	hmap_remove(&m->process_seen, &pid);
 }

@@ -8,11 +8,10 @@
 #include "merge/idtable.h"
 #include "merge/merge.h"
 
-/* What has no limit in merge_limits. Ids of threads and processes are for good in a profile; at
- * these bounds all are forgotten and told again under new ids, which keeps a recording without
- * end alive. */
-#define MERGE_PROCESSES_MAX    (1U << 20)
-#define MERGE_THREADS_MAX      (1U << 21)
+/* What has no limit in merge_limits. */
+#define MERGE_IDENTITIES_MAX (1U << 20) /* processes, threads that live */
+/* Ended ones are dropped when there are as many as the living, but not below this. */
+#define MERGE_IDENTITIES_MIN   8192
 #define MERGE_BINARIES_MAX     (1U << 18)
 #define MERGE_TICK_SAMPLES_MAX (1U << 23)
 #define MERGE_TICK_EVENTS_MAX  (1U << 16)
@@ -37,6 +36,12 @@ struct merge_caps {
 	size_t process_ticks, events, quality;
 };
 
+/* Ids of processes or threads by (start, pid or tid). */
+struct identities {
+	struct hmap map;
+	size_t sweep_at; /* entries */
+};
+
 struct merge {
 	struct merge_limits limits;
 	struct strings *strings;
@@ -44,7 +49,7 @@ struct merge {
 	struct idtable frames, stacks;
 	uint32_t *recent; /* stack ids by hash of their frames */
 	size_t recent_n;
-	struct hmap processes, threads;	       /* key -> id and what was told */
+	struct identities processes, threads;
 	struct hmap thread_seen, process_seen; /* tid, pid -> the last counters */
 	uint32_t binary_last, function_last, process_last, thread_last;
 	uint32_t dropped_stack; /* "[dropped: too many stacks]"; 0 = not made yet */
@@ -67,6 +72,9 @@ struct merge {
 };
 
 void merge_names_init(struct merge *m);
+/* Of the identity nothing more is expected but late samples. */
+void merge_identity_ended(struct merge *m, struct identities *of, uint64_t start_ns,
+			  uint32_t number);
 int merge_stacks_init(struct merge *m);
 void merge_stacks_release(struct merge *m);
 

@@ -399,6 +399,37 @@ static void ended_threads_and_reused_ids_start_anew(void **state)
 	tick_free(t);
 }
 
+/* A host that starts processes for ever: memory goes with those that live, ids are not reused. */
+static void ended_processes_are_forgotten(void **state)
+{
+	struct fixture *f = *state;
+	const struct sample_frame frame = native(1, 1);
+	uint32_t last = f->process;
+
+	for (uint32_t pid = 2; pid < 60000; pid++) {
+		struct process p = { .pid = pid, .start_ns = pid, .comm = "short" };
+		struct kymo_sample s = sample_of(pid, pid, 1000 * MS);
+		uint32_t process, thread;
+
+		s.who.process_start_ns = s.who.thread_start_ns = pid;
+		process = merge_process(f->m, &p);
+		thread = merge_thread(f->m, process, &s.who);
+		assert_int_equal(process, ++last);
+		assert_int_equal(thread, process);
+		assert_int_equal(merge_sample(f->m, &s, thread, &frame, 1), 0);
+		merge_thread_ended(f->m, pid);
+		merge_process_ended(f->m, pid);
+		/* Late ones still find it. */
+		assert_int_equal(merge_process(f->m, &p), process);
+		if (pid % 1000 == 0)
+			tick_free(close_at(f->m, (1000 + pid) * MS));
+	}
+	assert_true(f->m->processes.map.count < 20000);
+	assert_true(f->m->threads.map.count < 20000);
+	assert_true(f->m->process_seen.count + f->m->thread_seen.count < 10);
+	assert_int_equal(merge_process(f->m, &init), f->process);
+}
+
 static void samples_without_frames_say_why(void **state)
 {
 	struct fixture *f = *state;
@@ -627,6 +658,7 @@ int main(void)
 		TEST(seen_changes_balance),
 		TEST(rss_is_the_process_s_and_cpu_the_thread_s),
 		TEST(ended_threads_and_reused_ids_start_anew),
+		TEST(ended_processes_are_forgotten),
 		TEST(samples_without_frames_say_why),
 		TEST(late_and_early_samples_stay_and_are_counted),
 		TEST_SMALL(at_the_bounds_stacks_become_one_and_weights_stay),
