@@ -15,7 +15,7 @@
 #include "cmd/options.h"
 #include "cmd/screen.h"
 
-#define KEY_WIDTH 14
+#define KEY_WIDTH 15
 
 DEFINE_CLEANUP(struct profile *, profile_close);
 
@@ -75,25 +75,57 @@ static void print_recording(struct screen *s, struct profile *p)
 				    : "no: it still runs, or was cut off after the last tick");
 }
 
-static int print_counts(struct screen *s, struct profile *p)
+static void print_counts(struct screen *s, const struct profile_counts *c)
 {
-	struct profile_counts c;
 	char a[FORMAT_SIZE], b[FORMAT_SIZE], d[FORMAT_SIZE], size[16];
-	int r = profile_count(p, &c);
 
-	if (r < 0)
-		return r;
-	print_fact(s, "samples", "%s in %s rows", format_count(c.samples, a),
-		   format_count(c.rows, b));
-	print_fact(s, "stacks", "%s of %s frames, %s functions", format_count(c.stacks, a),
-		   format_count(c.frames, b), format_count(c.functions, d));
-	print_fact(s, "processes", "%s, %s threads, %s binaries", format_count(c.processes, a),
-		   format_count(c.threads, b), format_count(c.binaries, d));
-	print_fact(s, "size", "%s (%s bytes)", text_bytes(c.file_bytes, size),
-		   format_count(c.file_bytes, a));
-	if (c.samples)
+	print_fact(s, "samples", "%s in %s rows", format_count(c->samples, a),
+		   format_count(c->rows, b));
+	print_fact(s, "stacks", "%s of %s frames, %s functions", format_count(c->stacks, a),
+		   format_count(c->frames, b), format_count(c->functions, d));
+	print_fact(s, "processes", "%s, %s threads, %s binaries", format_count(c->processes, a),
+		   format_count(c->threads, b), format_count(c->binaries, d));
+	print_fact(s, "size", "%s (%s bytes)", text_bytes(c->file_bytes, size),
+		   format_count(c->file_bytes, a));
+	if (c->samples)
 		print_fact(s, "per sample", "%.1f bytes, everything included",
-			   (double)c.file_bytes / (double)c.samples);
+			   (double)c->file_bytes / (double)c->samples);
+}
+
+static void print_sizes(struct screen *s, const struct profile_size *sizes, size_t n)
+{
+	char bytes[16], count[FORMAT_SIZE], share[FORMAT_SIZE];
+	uint64_t total = 0;
+
+	if (n == 0)
+		return;
+	for (size_t i = 0; i < n; i++)
+		total += sizes[i].bytes;
+	fprintf(s->out, "\n%s%-*s%15s%s\n", screen_style(s, STYLE_DIM), KEY_WIDTH, "table", "bytes",
+		screen_plain(s));
+	for (size_t i = 0; i < n; i++)
+		fprintf(s->out, "%-*s%15s %9s %6s\n", KEY_WIDTH, sizes[i].table,
+			format_count(sizes[i].bytes, count), text_bytes(sizes[i].bytes, bytes),
+			format_percent((double)sizes[i].bytes, (double)total, share));
+}
+
+/* Everything is read before anything is said: a damaged profile is refused, not half shown. */
+static int info(struct screen *s, struct profile *p)
+{
+	_cleanup_free_ struct profile_size *sizes = NULL;
+	struct profile_counts counts;
+	size_t sizes_n = 0;
+	int r = profile_count(p, &counts);
+
+	if (r == 0)
+		r = profile_sizes(p, &sizes, &sizes_n);
+	if (r < 0 && r != -ENOTSUP) {
+		log_error("%s", profile_message(p));
+		return r;
+	}
+	print_recording(s, p);
+	print_counts(s, &counts);
+	print_sizes(s, sizes, sizes_n);
 	return 0;
 }
 
@@ -129,11 +161,7 @@ int cmd_info(int argc, char **argv)
 	screen_init(&screen, stdout, SCREEN_UNLIMITED);
 	if (input_open(&o, &p) < 0)
 		return 1;
-	print_recording(&screen, p);
-	r = print_counts(&screen, p);
-	if (r < 0) {
-		log_error("%s: %s", profile_path(p), profile_message(p));
+	if (info(&screen, p) < 0)
 		return 1;
-	}
 	return screen_finish(&screen);
 }

@@ -120,7 +120,7 @@ static int print_function(struct screen *s, const struct query_result *r,
 {
 	char self[FORMAT_SIZE], total[FORMAT_SIZE], weight[FORMAT_SIZE] = "-", count[FORMAT_SIZE];
 	struct buf name = { 0 }, where = { 0 };
-	int error = append_text(&name, item->name, l->name, true);
+	int error = append_name(&name, item->name, l->name);
 	const char *name_text, *where_text;
 
 	if (error == 0)
@@ -188,7 +188,7 @@ static int report(struct screen *s, struct profile *p, const struct query_select
 	fputc('\n', s->out);
 	error = summary_samples(s, p, sel, r);
 	if (error < 0) {
-		log_error("%s: %s", profile_path(p), profile_message(p));
+		log_error("%s", profile_message(p));
 		return error;
 	}
 	fputc('\n', s->out);

@@ -28,6 +28,22 @@ int append_text(struct buf *b, const char *text, size_t columns, bool pad)
 	return s ? text_append_fit(b, s, columns, pad) : -ENOMEM;
 }
 
+int append_name(struct buf *b, const char *name, size_t columns)
+{
+	static const char noise[] = ".<locals>";
+	_cleanup_(release_buf) struct buf shorter = { 0 };
+	const char *at;
+
+	if (safe_width(name) <= columns || !strstr(name, noise))
+		return append_text(b, name, columns, true);
+	for (; (at = strstr(name, noise)); name = at + strlen(noise))
+		if (buf_append(&shorter, name, (size_t)(at - name)) < 0)
+			return -ENOMEM;
+	if (buf_append_str(&shorter, name) < 0 || !buf_str(&shorter))
+		return -ENOMEM;
+	return append_text(b, buf_str(&shorter), columns, true);
+}
+
 size_t safe_width(const char *text)
 {
 	_cleanup_(release_buf) struct buf safe = { 0 };
@@ -45,7 +61,8 @@ static const char *where_text(const struct query_item *item, const char *path, s
 	if (*item->file)
 		r = item->line ? buf_printf(b, "%s:%" PRIu32, path, item->line)
 			       : buf_append_str(b, path);
-	else if (item->kind != FRAME_SYNTHETIC && strcmp(item->binary, KERNEL_PATH) != 0)
+	else if (item->kind != FRAME_SYNTHETIC && strcmp(item->binary, KERNEL_PATH) != 0 &&
+		 item->name[0] != '[') /* named after its binary */
 		r = buf_append_str(b, query_base_name(item->binary));
 	return r == 0 ? buf_str(b) : NULL;
 }

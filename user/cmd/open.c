@@ -202,7 +202,7 @@ int input_query(struct profile *p, const struct query_selection *s, struct query
 	int r = query_run(p, s, ret);
 
 	if (r < 0) {
-		log_error("%s: %s", profile_path(p), profile_message(p));
+		log_error("%s", profile_message(p));
 		return r;
 	}
 	if ((*ret)->damaged_ticks)

@@ -45,6 +45,8 @@ int screen_finish(struct screen *s);
 
 /* Appends text made safe for a terminal, cut to `columns` with an ellipsis; pads when asked. */
 int append_text(struct buf *b, const char *text, size_t columns, bool pad);
+/* A function's name, padded; where it does not fit, without Python's ".<locals>" first. */
+int append_name(struct buf *b, const char *name, size_t columns);
 /* "json/decoder.py:284" within `columns`: leading folders are dropped first. Without a file the
  * binary's name. Not padded. */
 struct query_item;

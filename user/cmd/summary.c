@@ -28,6 +28,12 @@ static void print_text(struct screen *s, const char *text)
 	buf_release(&b);
 }
 
+/* A damaged profile has any value. */
+static uint64_t whole(double value)
+{
+	return value <= 0 ? 0 : value >= 1.8e19 ? UINT64_MAX : (uint64_t)value;
+}
+
 /* ---- head ---- */
 
 static const char *meta_or(const struct profile *p, const char *key, const char *missing)
@@ -46,7 +52,7 @@ static void print_host(struct screen *s, struct profile *p, const struct query_s
 
 	metric_summarise(METRIC_MEM_TOTAL, p, sel, &memory);
 	if (memory.ticks)
-		text_bytes((uint64_t)memory.max, size);
+		text_bytes(whole(memory.max), size);
 	if (asprintf(&line, "%s, Linux %s, %" PRIu64 " CPU%s%s%s",
 		     meta_or(p, "host", "unknown host"), meta_or(p, "kernel", "of unknown version"),
 		     cpus, cpus == 1 ? "" : "s", *size ? ", " : "", size) < 0)
@@ -155,8 +161,6 @@ static const char *format_unit(const struct profile *p, enum unit unit, double v
 {
 	char bytes[16];
 
-	if (value < 0)
-		value = 0;
 	switch (unit) {
 	case UNIT_PERCENT:
 		snprintf(out, FORMAT_SIZE, "%.1f%%", value);
@@ -165,10 +169,10 @@ static const char *format_unit(const struct profile *p, enum unit unit, double v
 		value *= (double)profile_meta_u64(p, "page_bytes", 4096);
 		/* fallthrough */
 	case UNIT_BYTES_RATE:
-		snprintf(out, FORMAT_SIZE, "%s/s", text_bytes((uint64_t)value, bytes));
+		snprintf(out, FORMAT_SIZE, "%s/s", text_bytes(whole(value), bytes));
 		break;
 	case UNIT_BYTES:
-		snprintf(out, FORMAT_SIZE, "%s", text_bytes((uint64_t)value, bytes));
+		snprintf(out, FORMAT_SIZE, "%s", text_bytes(whole(value), bytes));
 		break;
 	case UNIT_EVENTS:
 		snprintf(out, FORMAT_SIZE, "%.0f", value);
@@ -203,7 +207,7 @@ static void describe(struct profile *p, const struct query_selection *sel, enum 
 		metric_summarise(metric == METRIC_SWAP_USED ? METRIC_SWAP_TOTAL : METRIC_MEM_TOTAL,
 				 p, sel, &a);
 		if (a.ticks)
-			snprintf(out, size, "of %s", text_bytes((uint64_t)a.max, (char[16]){ 0 }));
+			snprintf(out, size, "of %s", text_bytes(whole(a.max), (char[16]){ 0 }));
 		break;
 	case METRIC_DISK_READ:
 	case METRIC_DISK_WRITE:

@@ -14,11 +14,15 @@
 
 int profile_fail(struct profile *p, const struct segment *s, int error)
 {
-	const char *why = s ? store_reader_message(s->reader) : NULL;
+	const char *why = s ? store_reader_message(s->reader) : NULL; /* names its file itself */
+	char *message = NULL;
 
-	if (!why || !*why)
-		why = strerror(-error);
-	snprintf(p->message, sizeof(p->message), "%s", why);
+	if (why && *why)
+		message = strdup(why);
+	else if (asprintf(&message, "%s: %s", p->path, strerror(-error)) < 0)
+		message = NULL;
+	free(p->message);
+	p->message = message;
 	return error;
 }
 
@@ -45,6 +49,7 @@ void profile_close(struct profile *p)
 		segment_release(&p->segments[i]);
 	free(p->segments);
 	free(p->ticks);
+	free(p->message);
 	free(p->path);
 	free(p);
 }
@@ -101,8 +106,7 @@ int profile_open(const char *path, struct profile **ret, char **ret_message)
 		return r;
 	r = profile_add_ticks(p, 0);
 	if (r < 0) {
-		if (asprintf(ret_message, "%s: %s", path, p->message) < 0)
-			*ret_message = NULL;
+		*ret_message = TAKE_PTR(p->message);
 		return r;
 	}
 	*ret = TAKE_PTR(p);
@@ -219,7 +223,57 @@ int profile_count(struct profile *p, struct profile_counts *ret)
 	return count_samples(p, ret);
 }
 
+struct size_list {
+	struct profile_size *items;
+	size_t n, cap;
+};
+
+static int add_size(void *data, const struct store_size *s)
+{
+	struct size_list *l = data;
+	size_t i = 0;
+
+	while (i < l->n && strcmp(l->items[i].table, s->table) != 0)
+		i++;
+	if (i == l->n) {
+		if (array_reserve(&l->items, &l->cap, l->n + 1) < 0)
+			return -ENOMEM;
+		l->items[l->n] = (struct profile_size){ 0 };
+		snprintf(l->items[l->n++].table, sizeof(l->items[0].table), "%s", s->table);
+	}
+	l->items[i].bytes += s->bytes;
+	return 0;
+}
+
+static int compare_sizes(const void *pa, const void *pb)
+{
+	const struct profile_size *a = pa, *b = pb;
+
+	if (a->bytes != b->bytes)
+		return a->bytes > b->bytes ? -1 : 1;
+	return strcmp(a->table, b->table);
+}
+
+int profile_sizes(struct profile *p, struct profile_size **ret, size_t *ret_n)
+{
+	struct size_list l = { 0 };
+
+	for (size_t i = 0; i < p->segments_n; i++) {
+		int r = store_read_sizes(p->segments[i].reader, add_size, &l);
+
+		if (r < 0) {
+			free(l.items);
+			return profile_fail(p, &p->segments[i], r);
+		}
+	}
+	if (l.n)
+		qsort(l.items, l.n, sizeof(*l.items), compare_sizes);
+	*ret = l.items;
+	*ret_n = l.n;
+	return 0;
+}
+
 const char *profile_message(struct profile *p)
 {
-	return p->message;
+	return p->message ? p->message : "out of memory";
 }

@@ -50,7 +50,14 @@ struct profile_counts {
 };
 int profile_count(struct profile *p, struct profile_counts *ret);
 
-/* After a failed call on p (a query, too): one line about it, owned by p. */
+struct profile_size {
+	char table[64];
+	uint64_t bytes;
+};
+/* Bytes per table, the largest first; *ret is malloced. -ENOTSUP where they cannot be told. */
+int profile_sizes(struct profile *p, struct profile_size **ret, size_t *ret_n);
+
+/* After a failed call on p (a query, too): one line about it, with the file, owned by p. */
 const char *profile_message(struct profile *p);
 
 #endif

@@ -123,10 +123,10 @@ int query_run(struct profile *p, const struct query_selection *s, struct query_r
 	struct query_result *result;
 	int r;
 
-	p->message[0] = '\0';
+	free(TAKE_PTR(p->message));
 	r = aggregate_all(&a);
 	if (r < 0)
-		return p->message[0] ? r : profile_fail(p, NULL, r);
+		return p->message ? r : profile_fail(p, NULL, r);
 	result = malloc(sizeof(*result));
 	if (!result)
 		return profile_fail(p, NULL, -ENOMEM);

@@ -25,7 +25,7 @@ struct profile {
 	size_t segments_n;
 	struct profile_tick *ticks;
 	size_t ticks_n;
-	char message[256];
+	char *message; /* about the last failure */
 };
 
 /* Reads the tables, once. 0 or -errno (message set). */

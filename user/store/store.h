@@ -113,4 +113,12 @@ int store_read_process_ticks(struct store_reader *r,
 int store_read_events(struct store_reader *r, int (*each)(void *data, uint32_t tick, const struct event *e),
 		      void *data);
 
+struct store_size {
+	const char *table; /* with its indices; valid during the call */
+	uint64_t bytes;
+};
+/* Where the file's bytes go, per table: reads every page. -ENOTSUP where SQLite has no dbstat. */
+int store_read_sizes(struct store_reader *r,
+		     int (*each)(void *data, const struct store_size *s), void *data);
+
 #endif
