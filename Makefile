@@ -14,7 +14,11 @@ BUILD ?= $(if $(SANITIZE),build-asan,build)
 PREFIX ?= /usr/local
 CC := $(if $(filter default,$(origin CC)),gcc,$(CC))
 CLANG ?= clang
-BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/local/sbin/bpftool) bpftool)
+# Debian's is not in an ordinary user's PATH; Ubuntu's is a script that fails unless the tools of the very kernel
+# that runs are installed, though any version's program will do: the first that works.
+BPFTOOL ?= $(or $(shell for b in bpftool /usr/sbin/bpftool /usr/local/sbin/bpftool /usr/lib/linux-tools*/*/bpftool; do \
+	$$b version >/dev/null 2>&1 && echo $$b && break; done),bpftool)
+CLANG_FORMAT ?= $(or $(shell command -v clang-format-14),clang-format)
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' '$(1)' '$(2)')
 
@@ -28,11 +32,16 @@ SANITIZERS := $(if $(SANITIZE),-fsanitize=address$(comma)undefined -fno-sanitize
 CFLAGS ?= -O2 -g
 KYMO_CFLAGS := -std=gnu17 -Wall -Wextra -Werror -D_GNU_SOURCE -Iuser -Iinclude $(PKG_CFLAGS) $(SANITIZERS)
 
-# From the top down: each folder may use those behind it (scripts/check-includes holds the rule).
-LAYERS := cmd agent export kern proc python symbol health merge query worker unwind elf store model base
+# From the top down, a slash between those that know nothing of each other (scripts/check-includes holds the rule).
+LEVELS := cmd agent export kern/proc/python/symbol/health/merge/query worker unwind elf/store model base
+LAYERS := $(subst /, ,$(LEVELS))
 FOLDERS := $(foreach f,$(LAYERS),$(if $(wildcard user/$(f)/*.c),$(f)))
-ARCHIVES := $(foreach f,$(FOLDERS),$(BUILD)/lib/$(f).a)
-TEST_ARCHIVES := $(filter-out $(BUILD)/lib/cmd.a,$(ARCHIVES))
+archives = $(foreach f,$(filter $(1),$(FOLDERS)),$(BUILD)/lib/$(f).a)
+ARCHIVES := $(call archives,$(FOLDERS))
+
+# What a folder may use: itself and the levels below its own.
+lower = $(if $(filter $(1),$(subst /, ,$(firstword $(2)))),$(wordlist 2,99,$(2)),$(call lower,$(1),$(wordlist 2,99,$(2))))
+reach = $(if $(filter $(1),$(LAYERS)),$(1) $(subst /, ,$(call lower,$(1),$(LEVELS))),$(LAYERS))
 
 .PHONY: all unit bpf-tests check check-includes format format-check install clean
 all: $(BUILD)/kymo
@@ -44,10 +53,11 @@ $(BUILD)/kymo: $(ARCHIVES)
 # ---- user side: an archive per folder ----
 define folder
 $(1)_OBJECTS := $$(patsubst %.c,$$(BUILD)/%.o,$$(sort $$(wildcard user/$(1)/*.c)))
-$$(BUILD)/lib/$(1).a: $$($(1)_OBJECTS)
+# The folder itself: its time changes when a file goes, which must then leave the archive.
+$$(BUILD)/lib/$(1).a: $$($(1)_OBJECTS) user/$(1)
 	$$(call say,AR,$$@)
 	@mkdir -p $$(@D)
-	$$(Q)rm -f $$@ && $$(AR) rcs $$@ $$^
+	$$(Q)rm -f $$@ && $$(AR) rcs $$@ $$($(1)_OBJECTS)
 endef
 $(foreach f,$(FOLDERS),$(eval $(call folder,$(f))))
 
@@ -55,6 +65,9 @@ $(BUILD)/user/%.o: user/%.c
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(KYMO_CFLAGS) $(EXTRA_CFLAGS) -MMD -MP -c -o $@ $<
+
+# Assets stand in the sources as .incbin, of which the compiler writes no dependency.
+$(patsubst %.c,$(BUILD)/%.o,$(wildcard user/*/assets.c)): $(wildcard user/export/*.js user/export/*.css)
 
 # ---- kernel side: every bpf/*.bpf.c linked into one object, its skeleton for user/kern alone ----
 BPF_SOURCES := $(sort $(wildcard bpf/*.bpf.c))
@@ -92,29 +105,44 @@ UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(UNIT_SOURCES))
 BPF_TESTS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/bpf/test_*.c)))
 TEST_CFLAGS = $(KYMO_CFLAGS) -Ivmlinux -Ibpf -Itests $(shell pkg-config --cflags $(TEST_PACKAGES))
 
-# Helpers that several test programs share.
+# Helpers that several test programs share: an archive, so that a test takes only those it calls.
 SUPPORT_SOURCES := $(sort $(wildcard tests/unit/support/*.c))
 SUPPORT_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(SUPPORT_SOURCES))
+SUPPORT := $(if $(SUPPORT_SOURCES),$(BUILD)/lib/support.a)
 
 $(BUILD)/tests/unit/support/%.o: tests/unit/support/%.c
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(TEST_CFLAGS) -MMD -MP -c -o $@ $<
 
-$(BUILD)/tests/%: tests/%.c $(SUPPORT_OBJECTS) $(ARCHIVES)
-	$(call say,TEST,$<)
+$(SUPPORT): $(SUPPORT_OBJECTS) $(wildcard tests/unit/support)
+	$(call say,AR,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(TEST_CFLAGS) -MMD -MP -MF $@.d -o $@ $< $(SUPPORT_OBJECTS) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group \
-		$(PKG_LIBS) $(shell pkg-config --libs $(TEST_PACKAGES)) -liberty -lpthread -lm
+	$(Q)rm -f $@ && $(AR) rcs $@ $(SUPPORT_OBJECTS)
+
+# A unit test is linked with what its folder may use and nothing else: the linker holds the layers too,
+# and what is broken above does not stop it.
+.SECONDEXPANSION:
+$(BUILD)/tests/unit/%: tests/unit/%.c $(SUPPORT) $$(call archives,$$(call reach,$$(firstword $$(subst /, ,$$*))))
+	$(link-test)
+$(BUILD)/tests/bpf/%: tests/bpf/%.c $(SUPPORT) $(ARCHIVES)
+	$(link-test)
+
+define link-test
+$(call say,TEST,$<)
+@mkdir -p $(@D)
+$(Q)$(CC) $(CFLAGS) $(TEST_CFLAGS) -MMD -MP -MF $@.d -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group \
+	$(PKG_LIBS) $(shell pkg-config --libs $(TEST_PACKAGES)) -liberty -lpthread -lm
+endef
 
 unit-programs: $(UNIT_TESTS)
 bpf-programs: $(BPF_TESTS)
 .PHONY: unit-programs bpf-programs
 
 unit: unit-programs
-	$(Q)for t in $(UNIT_TESTS); do $$t || exit 1; done
+	$(Q)r=0; for t in $(UNIT_TESTS); do $$t || r=1; done; exit $$r
 bpf-tests: bpf-programs
-	$(Q)for t in $(BPF_TESTS); do $$t || exit 1; done
+	$(Q)r=0; for t in $(BPF_TESTS); do $$t || r=1; done; exit $$r
 
 check: all
 	$(Q)tests/run
@@ -122,11 +150,12 @@ check: all
 check-includes:
 	$(Q)scripts/check-includes
 
-FORMATTED = $(shell git ls-files '*.c' '*.h')
+# Not asked of git: a tarball has none.
+FORMATTED = $(sort $(shell find bpf demo include tests user vmlinux -name '*.[ch]'))
 format:
-	$(Q)clang-format -i $(FORMATTED)
+	$(Q)$(CLANG_FORMAT) -i $(FORMATTED)
 format-check:
-	$(Q)clang-format --dry-run -Werror $(FORMATTED)
+	$(Q)$(CLANG_FORMAT) --dry-run -Werror $(FORMATTED)
 
 install: all
 	install -D -m 0755 $(BUILD)/kymo $(DESTDIR)$(PREFIX)/bin/kymo
