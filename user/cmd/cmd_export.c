@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "cmd/cmd.h"
 #include "cmd/open.h"
@@ -113,7 +114,9 @@ static const struct argp export_argp = {
 
 /* A new file beside the one asked for, which it replaces when it is whole. */
 struct output {
-	FILE *file;
+	FILE *file; /* onto fd */
+	int fd;
+	int error;		/* of the first failed write: stdio forgets it */
 	char *path, *temporary; /* NULL for what is written directly */
 };
 
@@ -121,10 +124,20 @@ static void output_release(struct output *o)
 {
 	if (o->temporary)
 		unlink(o->temporary);
-	if (o->file && o->file != stdout)
+	if (o->file)
 		fclose(o->file);
+	closep(&o->fd);
 	free(o->path);
 	free(o->temporary);
+}
+
+static ssize_t output_write(void *cookie, const char *data, size_t size)
+{
+	struct output *o = cookie;
+
+	if (o->error == 0)
+		o->error = file_write_all(o->fd, data, size);
+	return o->error == 0 ? (ssize_t)size : 0;
 }
 
 static bool is_special(const char *path)
@@ -143,47 +156,57 @@ static void set_usual_mode(int fd)
 	(void)fchmod(fd, 0666 & ~mask);
 }
 
-static int output_open(struct output *o, const char *path)
+/* A descriptor of the new file, or -errno. */
+static int open_beside(struct output *o, const char *path)
 {
-	_cleanup_close_ int fd = -1;
+	int fd;
 
-	if (!path || strcmp(path, "-") == 0) {
-		o->file = stdout;
-		return 0;
-	}
-	if (is_special(path)) {
-		o->file = fopen(path, "we");
-		return o->file ? 0 : -errno;
-	}
-	if (asprintf(&o->temporary, "%s.XXXXXX", path) < 0) {
+	o->path = strdup(path);
+	if (!o->path || asprintf(&o->temporary, "%s.XXXXXX", path) < 0) {
 		o->temporary = NULL;
 		return -ENOMEM;
 	}
-	o->path = strdup(path);
 	fd = mkostemp(o->temporary, O_CLOEXEC);
 	if (fd < 0) {
-		int r = -errno;
-
+		fd = -errno;
 		free(TAKE_PTR(o->temporary));
-		return r;
+		return fd;
 	}
 	set_usual_mode(fd);
-	o->file = fdopen(fd, "w");
-	if (!o->file || !o->path)
-		return -ENOMEM;
-	(void)TAKE_FD(fd);
-	return 0;
+	return fd;
+}
+
+/* The descriptor to write to, or -errno. */
+static int open_output(struct output *o, const char *path)
+{
+	int fd;
+
+	if (!path || strcmp(path, "-") == 0)
+		fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+	else if (is_special(path))
+		fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+	else
+		return open_beside(o, path);
+	return fd < 0 ? -errno : fd;
+}
+
+static int output_open(struct output *o, const char *path)
+{
+	static const cookie_io_functions_t functions = { .write = output_write };
+	int fd = open_output(o, path);
+
+	if (fd < 0)
+		return fd;
+	o->fd = fd;
+	o->file = fopencookie(o, "w", functions);
+	return o->file ? 0 : -ENOMEM;
 }
 
 static int output_finish(struct output *o)
 {
-	bool failed;
-
-	errno = 0;
-	failed = fflush(o->file) != 0 || ferror(o->file);
-	if (failed)
-		return -(errno ? errno : EIO);
-	if (o->file != stdout && fclose(TAKE_PTR(o->file)) != 0)
+	if (fflush(o->file) != 0 || ferror(o->file))
+		return o->error ? o->error : -EIO;
+	if (close(TAKE_FD(o->fd)) < 0) /* some file systems tell here that they are full */
 		return -errno;
 	if (!o->temporary)
 		return 0;
@@ -196,7 +219,7 @@ static int output_finish(struct output *o)
 static int export_to(const struct export_command *o, struct profile *p,
 		     const struct query_selection *sel, const struct query_result *result)
 {
-	_cleanup_(output_release) struct output out = { 0 };
+	_cleanup_(output_release) struct output out = { .fd = -1 };
 	const struct export_options options = { .title = o->title };
 	int r = output_open(&out, o->output);
 
@@ -205,7 +228,7 @@ static int export_to(const struct export_command *o, struct profile *p,
 	if (r == 0)
 		r = output_finish(&out);
 	/* Whoever reads from us may have had enough. */
-	if (r < 0 && errno == EPIPE && out.file == stdout)
+	if (r == -EPIPE)
 		return 0;
 	if (r < 0)
 		log_error("cannot write %s: %s", o->output ? o->output : "to standard output",

@@ -154,6 +154,10 @@ int options_parse(const struct argp *argp, unsigned flags, const char *name, int
 	argv[0] = full_name;
 	r = argp_parse(&root, argc, argv, flags | ARGP_NO_ERRS | ARGP_NO_HELP, NULL, &w);
 	argv[0] = own;
+	if (w.help_shown && (fflush(stdout) != 0 || ferror(stdout))) {
+		log_error("cannot write the help: %s", strerror(errno));
+		return -EIO;
+	}
 	if (w.help_shown)
 		return 1;
 	if (r == EINVAL)

@@ -17,8 +17,8 @@ struct exporter {
 	const char *endings; /* of file names, separated by spaces: ".folded .collapsed" */
 	const char *help;    /* one line */
 	/*
-	 * Writes the whole result. 0 or -errno; a failed write is also left in the stream
-	 * (ferror), where the caller finds it.
+	 * Writes the whole result. 0 or -errno; a failed write is left in the stream (ferror),
+	 * where the caller finds it when it flushes.
 	 */
 	int (*write)(FILE *out, struct profile *p, const struct query_selection *s,
 		     const struct query_result *r, const struct export_options *options);
