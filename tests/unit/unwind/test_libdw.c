@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * libdw is the judge: for every row of every description in real files the CFA, the return address
+ * and the followed registers come out the same. 0 differences.
+ */
+#include "unit/test.h"
+
+#include <errno.h>
+#include <glob.h>
+
+#include "unit/unwind/oracle.h"
+
+struct subject {
+	const char *pattern;  /* of its path, the first match */
+	uint32_t fdes, rows;  /* a build that was measured: what a table of it must be; 0 = none */
+	uint32_t unsupported; /* hand-written descriptions that are not known here, at most */
+};
+
+static struct subject subjects[] = {
+	{ "/lib/x86_64-linux-gnu/libc.so.6", 3713, 23332, 0 },
+	{ "/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2", 0, 0, 0 },
+	{ "/usr/bin/bash", 0, 0, 0 },
+	{ "/usr/bin/perl", 0, 0, 0 },
+	{ "/usr/bin/python3.11", 10221, 58511, 0 },
+	{ "/usr/lib/x86_64-linux-gnu/libpython3.*.so.1.0", 0, 0, 0 },
+	{ "/usr/lib/x86_64-linux-gnu/libcrypto.so.3", 0, 0, 8 },
+	{ "/usr/lib/x86_64-linux-gnu/libLLVM-14.so.1", 94994, 817693, 0 },
+	{ "/usr/lib/gcc/x86_64-linux-gnu/*/cc1", 0, 0, 0 },
+	{ "/usr/lib/gcc/x86_64-linux-gnu/*/cc1plus", 49002, 464610, 0 },
+	{ "/usr/bin/node", 75922, 277133, 8 },
+	{ "/usr/sbin/ldconfig", 0, 0, 0 }, /* static */
+};
+
+static void skip_because(const char *why, const char *what)
+{
+	print_message("skip: %s %s\n", what, why);
+	skip();
+}
+
+static void test_subject(void **state)
+{
+	const struct subject *s = *state;
+	struct oracle o;
+	glob_t found;
+	char *path;
+
+	if (glob(s->pattern, 0, NULL, &found) != 0) {
+		skip_because("is not installed", s->pattern);
+		return;
+	}
+	path = found.gl_pathv[0];
+	assert_int_equal(oracle_open(&o, path), 0);
+	oracle_run(&o);
+	print_message(
+		"%s: %zu descriptions, %lu rows of libdw, %u rows, %u rules, %lu differences, "
+		"%lu unsupported, %lu unknown\n",
+		path, o.fdes_n, o.rows, o.table->rows_n, o.table->rules_n, o.differences,
+		o.unsupported, o.unknown);
+	assert_int_equal(o.fdes_n, o.table->counts.fdes + o.table->counts.fdes_outside);
+	assert_int_equal(o.table->counts.fdes_damaged, 0);
+	assert_int_equal(o.table->counts.rows_dropped, 0);
+	assert_int_equal(o.differences, 0);
+	assert_in_range(o.unsupported, 0, s->unsupported);
+	assert_in_range(o.unknown, 0, s->unsupported);
+	if (s->fdes == o.fdes_n)
+		assert_in_range(o.table->rows_n, s->rows, s->rows + s->rows / 5);
+	oracle_close(&o);
+	globfree(&found);
+}
+
+int main(void)
+{
+	struct CMUnitTest tests[ARRAY_SIZE(subjects)];
+
+	for (size_t i = 0; i < ARRAY_SIZE(subjects); i++)
+		tests[i] = (struct CMUnitTest){ .name = subjects[i].pattern,
+						.test_func = test_subject,
+						.initial_state = &subjects[i] };
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

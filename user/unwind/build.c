@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <elf.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/auxv.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/hmap.h"
+#include "elf/eh_frame.h"
+#include "elf/file.h"
+#include "unwind/program.h"
+#include "unwind/rows.h"
+#include "unwind/unwind.h"
+
+#define SEGMENTS_MAX   16 /* of code: linkers make one, rarely a few */
+#define CIES_MAX       65535
+#define FDES_MAX       (1U << 20)
+#define OFFSETS_MAX    ((uint64_t)UNWIND_PAGES_MAX << KYMO_UNWIND_PAGE_SHIFT)
+#define CODE_ALIGN     16
+#define ENTRY_CODE_MAX 256 /* of an entry point without a description; the loader's has about 100 */
+
+/* Code as it is in the file. */
+struct segment {
+	uint64_t vaddr, end; /* addresses */
+	uint64_t bias;	     /* address - offset in the file */
+};
+
+/* A description that waits for its turn. Offsets are in the file. */
+struct fde {
+	uint32_t start, end;
+	uint32_t code, code_size; /* in the section */
+	uint16_t cie;
+	uint16_t segment;
+};
+
+struct build {
+	const struct unwind_arch *arch;
+	struct elf_file file;
+	struct eh_frame section;
+	struct segment segments[SEGMENTS_MAX];
+	size_t segments_n;
+	struct fde *fdes;
+	size_t fdes_n, fdes_cap;
+	struct program_cie *cies;
+	size_t cies_n, cies_cap;
+	struct hmap cie_ids; /* offset of its instructions in the section -> uint16_t */
+	const uint8_t *last_cie;
+	uint16_t last_cie_id;
+	uint64_t entry; /* offset in the file; 0 = none */
+	struct rows rows;
+	struct unwind_counts counts;
+};
+
+static void build_release(struct build *b)
+{
+	elf_file_release(&b->file);
+	eh_frame_release(&b->section);
+	free(b->fdes);
+	free(b->cies);
+	hmap_release(&b->cie_ids);
+	rows_release(&b->rows);
+}
+
+static void find_segments(struct build *b)
+{
+	for (size_t i = 0; i < b->file.segments_n && b->segments_n < SEGMENTS_MAX; i++) {
+		const struct elf_segment *s = &b->file.segments[i];
+		uint64_t size = s->file_size;
+
+		if (s->type != PT_LOAD || !(s->flags & PF_X) || s->offset >= OFFSETS_MAX)
+			continue;
+		if (size > OFFSETS_MAX - 1 - s->offset)
+			size = OFFSETS_MAX - 1 - s->offset;
+		b->segments[b->segments_n++] = (struct segment){ .vaddr = s->vaddr,
+								 .end = s->vaddr + size,
+								 .bias = s->vaddr - s->offset };
+	}
+}
+
+static const struct segment *segment_of(const struct build *b, uint64_t vaddr)
+{
+	for (size_t i = 0; i < b->segments_n; i++)
+		if (vaddr >= b->segments[i].vaddr && vaddr < b->segments[i].end)
+			return &b->segments[i];
+	return NULL;
+}
+
+static int cie_id(struct build *b, const struct eh_cie *cie, uint16_t *ret)
+{
+	uint64_t key = (uint64_t)(cie->instructions - b->section.data);
+	uint16_t *id;
+	bool is_new;
+
+	if (cie->instructions == b->last_cie) {
+		*ret = b->last_cie_id;
+		return 0;
+	}
+	id = hmap_put(&b->cie_ids, &key, &is_new);
+	if (!id)
+		return b->cie_ids.count == CIES_MAX ? -ENOSPC : -ENOMEM;
+	if (is_new) {
+		if (array_reserve(&b->cies, &b->cies_cap, b->cies_n + 1) < 0)
+			return -ENOMEM;
+		program_cie_init(&b->cies[b->cies_n], b->arch, cie);
+		*id = (uint16_t)b->cies_n++;
+	}
+	b->last_cie = cie->instructions;
+	*ret = b->last_cie_id = *id;
+	return 0;
+}
+
+static int add_fde(struct build *b, const struct eh_fde *from)
+{
+	const struct segment *s = segment_of(b, from->start);
+	struct fde *to;
+	uint16_t cie;
+	int r;
+
+	if (!s || b->fdes_n == FDES_MAX) {
+		b->counts.fdes_outside++;
+		return 0;
+	}
+	r = cie_id(b, from->cie, &cie);
+	if (r == -ENOSPC) {
+		b->counts.fdes_damaged++;
+		return 0;
+	}
+	if (r < 0 || array_reserve(&b->fdes, &b->fdes_cap, b->fdes_n + 1) < 0)
+		return -ENOMEM;
+	to = &b->fdes[b->fdes_n++];
+	*to = (struct fde){ .start = (uint32_t)(from->start - s->bias),
+			    .end = (uint32_t)((from->end < s->end ? from->end : s->end) - s->bias),
+			    .code = (uint32_t)(from->instructions - b->section.data),
+			    .code_size = (uint32_t)from->instructions_size,
+			    .cie = cie,
+			    .segment = (uint16_t)(s - b->segments) };
+	return 0;
+}
+
+static int collect(struct build *b)
+{
+	struct eh_fde fde;
+	size_t pos = 0;
+	int r;
+
+	while ((r = eh_frame_next(&b->section, &pos, &fde)) == 1) {
+		r = add_fde(b, &fde);
+		if (r < 0)
+			return r;
+	}
+	b->counts.fdes_damaged += r < 0; /* the rest of the section is not reached */
+	b->counts.fdes = (uint32_t)b->fdes_n;
+	return 0;
+}
+
+/* By start; of two for the same code the first in the section. */
+static int compare(const void *a, const void *b)
+{
+	const struct fde *x = a, *y = b;
+
+	if (x->start != y->start)
+		return x->start < y->start ? -1 : 1;
+	return x->code < y->code ? -1 : x->code > y->code;
+}
+
+/* The descriptions in ascending order, none of them over another: as the C library's unwinder searches them, the next start ends one. */
+static void put_in_order(struct build *b)
+{
+	size_t n = 0;
+
+	qsort(b->fdes, b->fdes_n, sizeof(*b->fdes), compare);
+	for (size_t i = 0; i < b->fdes_n; i++) {
+		struct fde *before = n ? &b->fdes[n - 1] : NULL;
+
+		if (before && before->end > b->fdes[i].start) {
+			b->counts.fdes_overlapping++;
+			if (before->start == b->fdes[i].start)
+				continue;
+			before->end = b->fdes[i].start;
+		}
+		b->fdes[n++] = b->fdes[i];
+	}
+	b->fdes_n = n;
+}
+
+/*
+ * Between two functions there are fillers up to the next multiple of 16, which nothing runs: they
+ * may keep the rule before them, and a fifth of all rows is saved. Compilers that align functions
+ * put none into so little room.
+ */
+static bool is_padding(uint64_t start, uint64_t end)
+{
+	return end - start < CODE_ALIGN && end % CODE_ALIGN == 0 && start != 0;
+}
+
+/* What lies between two descriptions: nothing, or an entry point that has none. */
+static int add_gap(struct build *b, uint64_t start, uint64_t end)
+{
+	static const struct kymo_unwind_rule gap = { .cfa_kind = KYMO_UNWIND_CFA_GAP };
+	static const struct kymo_unwind_rule outermost = { .cfa_kind = KYMO_UNWIND_CFA_END };
+	int r = 0;
+
+	if (start >= end || is_padding(start, end))
+		return 0;
+	if (b->entry >= start && b->entry < end) {
+		r = start < b->entry ? rows_add(&b->rows, start, &gap) : 0;
+		if (r == 0)
+			r = rows_add(&b->rows, b->entry, &outermost);
+		start = b->entry + ENTRY_CODE_MAX;
+	}
+	return r == 0 && start < end ? rows_add(&b->rows, start, &gap) : r;
+}
+
+static int add_rows(struct build *b, const struct fde *fde)
+{
+	const uint64_t bias = b->segments[fde->segment].bias;
+	const uint8_t *code = b->section.data + fde->code;
+	struct cursor c = { .p = code, .end = code + fde->code_size };
+	struct kymo_unwind_rule rule;
+	struct program p;
+	uint64_t start;
+	int r = 0;
+
+	program_init(&p, &b->cies[fde->cie], c, fde->start + bias);
+	while (r == 0 && p.vaddr < fde->end + bias && program_next(&p, &rule, &start)) {
+		b->counts.rows_unsupported += rule.cfa_kind == KYMO_UNWIND_CFA_UNSUPPORTED;
+		r = rows_add(&b->rows, start - bias, &rule);
+	}
+	b->counts.fdes_damaged += p.code.failed;
+	b->counts.values_unknown += p.values_unknown;
+	return r;
+}
+
+static int make_rows(struct build *b)
+{
+	uint64_t end = 0;
+	int r;
+
+	for (size_t i = 0; i < b->fdes_n; i++) {
+		r = add_gap(b, end, b->fdes[i].start);
+		if (r == 0)
+			r = add_rows(b, &b->fdes[i]);
+		if (r < 0)
+			return r;
+		end = b->fdes[i].end;
+	}
+	return add_gap(b, end, OFFSETS_MAX);
+}
+
+static int build(struct build *b)
+{
+	uint64_t entry = 0;
+	int r;
+
+	b->arch = unwind_arch(b->file.machine);
+	if (!b->arch)
+		return -ENOTSUP;
+	r = eh_frame_init(&b->section, &b->file);
+	if (r == 0)
+		r = rows_init(&b->rows);
+	if (r < 0)
+		return r;
+	hmap_init(&b->cie_ids, sizeof(uint64_t), sizeof(uint16_t), CIES_MAX);
+	find_segments(b);
+	r = collect(b);
+	if (r < 0)
+		return r;
+	put_in_order(b);
+	if (unwind_arch_entry(b->arch, &b->file, &entry) && segment_of(b, entry))
+		b->entry = entry - segment_of(b, entry)->bias;
+	return make_rows(b);
+}
+
+static int build_table(struct build *b, struct unwind_table **ret)
+{
+	struct unwind_table *t;
+	int r = build(b);
+
+	if (r < 0)
+		return r;
+	t = calloc(1, sizeof(*t));
+	if (!t)
+		return -ENOMEM;
+	t->machine = b->file.machine;
+	t->counts = b->counts;
+	rows_take(&b->rows, t);
+	*ret = t;
+	return 0;
+}
+
+int unwind_table_build(int fd, struct unwind_table **ret)
+{
+	_cleanup_(build_release) struct build b = { 0 };
+	int r = elf_file_init(&b.file, fd);
+
+	return r < 0 ? r : build_table(&b, ret);
+}
+
+int unwind_table_build_memory(const void *image, size_t size, struct unwind_table **ret)
+{
+	_cleanup_(build_release) struct build b = { 0 };
+	int r = elf_file_init_memory(&b.file, image, size);
+
+	return r < 0 ? r : build_table(&b, ret);
+}
+
+int unwind_table_build_vdso(struct unwind_table **ret)
+{
+	const Elf64_Ehdr *image = (const void *)getauxval(AT_SYSINFO_EHDR);
+
+	if (!image)
+		return -ENOENT;
+	/* The linker puts the section table last. */
+	return unwind_table_build_memory(
+		image, image->e_shoff + (size_t)image->e_shnum * image->e_shentsize, ret);
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <dwarf.h>
+
+#include "unwind/program.h"
+
+#define WORD 8
+
+/* A register and an offset: DW_OP_breg0 to 31, DW_OP_bregx. */
+static bool based(struct cursor *c, uint8_t *reg, int64_t *offset)
+{
+	uint8_t op = cursor_u8(c);
+	uint64_t number;
+
+	if (op >= DW_OP_breg0 && op <= DW_OP_breg31)
+		number = op - DW_OP_breg0;
+	else if (op == DW_OP_bregx)
+		number = cursor_uleb(c);
+	else
+		return false;
+	*offset = cursor_sleb(c);
+	*reg = (uint8_t)number;
+	return !c->failed && number < 32;
+}
+
+static bool at_end(const struct cursor *c)
+{
+	return c->p == c->end && !c->failed;
+}
+
+/* What the linker writes for .plt: `rsp + 8 + ((rip & 15) >= threshold) << 3`. *c stands behind rsp + 8. */
+static bool is_plt(struct cursor *c, const struct unwind_arch *arch, uint8_t *threshold)
+{
+	uint8_t pc, op;
+	int64_t offset;
+
+	if (!based(c, &pc, &offset) || pc != arch->pc || offset != 0 ||
+	    cursor_u8(c) != DW_OP_lit15 || cursor_u8(c) != DW_OP_and)
+		return false;
+	op = cursor_u8(c);
+	if (op < DW_OP_lit0 || op > DW_OP_lit15)
+		return false;
+	*threshold = (uint8_t)(op - DW_OP_lit0);
+	return cursor_u8(c) == DW_OP_ge && cursor_u8(c) == DW_OP_lit3 &&
+	       cursor_u8(c) == DW_OP_shl && cursor_u8(c) == DW_OP_plus && at_end(c);
+}
+
+/* Behind `*(register + offset)`: nothing, or a few words more. */
+static bool addend(struct cursor *c, int8_t *ret)
+{
+	uint64_t bytes = 0;
+
+	if (c->p < c->end) {
+		if (cursor_u8(c) != DW_OP_plus_uconst)
+			return false;
+		bytes = cursor_uleb(c);
+	}
+	if (!at_end(c) || bytes % WORD || bytes / WORD > INT8_MAX)
+		return false;
+	*ret = (int8_t)(bytes / WORD);
+	return true;
+}
+
+bool expression_cfa(struct cursor c, const struct unwind_arch *arch, struct kymo_unwind_rule *rule)
+{
+	int64_t offset;
+	uint8_t reg, kind = KYMO_UNWIND_CFA_REGISTER;
+	int8_t add = 0;
+
+	if (!based(&c, &reg, &offset) || offset != (int32_t)offset)
+		return false;
+	if (c.p < c.end && *c.p == DW_OP_deref) {
+		cursor_u8(&c);
+		kind = KYMO_UNWIND_CFA_DEREF;
+		if (!addend(&c, &add))
+			return false;
+	} else if (c.p < c.end) {
+		kind = KYMO_UNWIND_CFA_PLT;
+		if (reg != arch->sp || arch->pc == UNWIND_NO_REGISTER || !is_plt(&c, arch, &reg))
+			return false;
+	}
+	rule->cfa_kind = kind;
+	rule->cfa_register = reg;
+	rule->cfa_offset = (int32_t)offset;
+	rule->cfa_add = add;
+	return true;
+}
+
+bool expression_value(struct cursor c, bool is_value, struct column *ret)
+{
+	int64_t offset;
+	uint8_t reg;
+
+	if (!based(&c, &reg, &offset) || offset % WORD || offset / WORD != (int16_t)(offset / WORD))
+		return false;
+	*ret = (struct column){ .kind = KYMO_UNWIND_AT_REGISTER,
+				.reg = reg,
+				.offset = (int16_t)(offset / WORD) };
+	if (!is_value)
+		return at_end(&c);
+	if (at_end(&c)) {
+		ret->kind = KYMO_UNWIND_IN_REGISTER;
+		return offset == 0;
+	}
+	return cursor_u8(&c) == DW_OP_deref && at_end(&c);
+}

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "unwind/program.h"
+
+#include <dwarf.h>
+#include <elf.h>
+
+#define WORD 8
+
+/* Not in elfutils' dwarf.h of 0.188. */
+#define DW_CFA_AARCH64_negate_ra_state_with_pc 0x2c
+
+static void set_column(struct program *p, uint64_t number, struct column to)
+{
+	struct kymo_unwind_rule *rule = &p->rule;
+
+	if (number == p->cie->ra_column) {
+		rule->ra_kind = to.kind;
+		rule->ra_register = to.reg;
+		rule->ra_offset = to.offset;
+	} else if (number == p->cie->arch->fp) {
+		rule->fp_kind = to.kind;
+		rule->fp_register = to.reg;
+		rule->fp_offset = to.offset;
+	} else if (number == p->cie->arch->base) {
+		rule->base_kind = to.kind;
+		rule->base_register = to.reg;
+		rule->base_offset = to.offset;
+	} else {
+		return;
+	}
+	p->values_unknown += to.kind == KYMO_UNWIND_UNKNOWN_RULE;
+}
+
+static void set_kind(struct program *p, uint64_t number, uint8_t kind)
+{
+	set_column(p, number, (struct column){ .kind = kind });
+}
+
+static bool scaled(int64_t factored, int64_t align, int64_t *ret)
+{
+	return !__builtin_mul_overflow(factored, align, ret);
+}
+
+/* A place relative to the CFA, or the CFA itself and that (KYMO_UNWIND_OF_CFA). */
+static void set_offset(struct program *p, uint64_t number, uint8_t kind, int64_t factored)
+{
+	int64_t bytes;
+
+	if (!scaled(factored, p->cie->data_align, &bytes) || bytes % WORD ||
+	    bytes / WORD != (int16_t)(bytes / WORD))
+		set_kind(p, number, KYMO_UNWIND_UNKNOWN_RULE);
+	else
+		set_column(p, number,
+			   (struct column){ .kind = kind, .offset = (int16_t)(bytes / WORD) });
+}
+
+static void set_register(struct program *p, uint64_t number, uint64_t other)
+{
+	if (other >= 32)
+		set_kind(p, number, KYMO_UNWIND_UNKNOWN_RULE);
+	else
+		set_column(p, number,
+			   (struct column){ .kind = KYMO_UNWIND_IN_REGISTER,
+					    .reg = (uint8_t)other });
+}
+
+static void set_expression(struct program *p, uint64_t number, bool is_value)
+{
+	struct cursor code = cursor_part(&p->code, cursor_uleb(&p->code));
+	struct column to;
+
+	if (expression_value(code, is_value, &to))
+		set_column(p, number, to);
+	else
+		set_kind(p, number, KYMO_UNWIND_UNKNOWN_RULE);
+}
+
+static void restore(struct program *p, uint64_t number)
+{
+	const struct kymo_unwind_rule *from = &p->cie->initial;
+
+	if (number == p->cie->ra_column)
+		set_column(p, number,
+			   (struct column){ from->ra_kind, from->ra_register, from->ra_offset });
+	else if (number == p->cie->arch->fp)
+		set_column(p, number,
+			   (struct column){ from->fp_kind, from->fp_register, from->fp_offset });
+	else if (number == p->cie->arch->base)
+		set_column(p, number,
+			   (struct column){ from->base_kind, from->base_register,
+					    from->base_offset });
+}
+
+static void set_cfa(struct program *p, uint8_t kind, uint64_t reg, int64_t offset)
+{
+	bool known = reg < 32 && offset == (int32_t)offset;
+
+	p->rule.cfa_kind = known ? kind : KYMO_UNWIND_CFA_UNSUPPORTED;
+	p->rule.cfa_register = known ? (uint8_t)reg : 0;
+	p->rule.cfa_offset = known ? (int32_t)offset : 0;
+	p->rule.cfa_add = 0;
+}
+
+/* Only one part of the CFA changes: there must be a register and an offset already, known here or not. */
+static void change_cfa(struct program *p, const uint64_t *reg, const int64_t *offset)
+{
+	if (p->rule.cfa_kind == KYMO_UNWIND_CFA_REGISTER)
+		set_cfa(p, KYMO_UNWIND_CFA_REGISTER, reg ? *reg : p->rule.cfa_register,
+			offset ? *offset : p->rule.cfa_offset);
+	else if (p->rule.cfa_kind != KYMO_UNWIND_CFA_UNSUPPORTED)
+		p->code.failed = true;
+}
+
+static void cfa_instruction(struct program *p, uint8_t op)
+{
+	struct cursor *c = &p->code;
+	uint64_t reg;
+	int64_t offset;
+
+	switch (op) {
+	case DW_CFA_def_cfa:
+		reg = cursor_uleb(c);
+		offset = (int64_t)cursor_uleb(c);
+		set_cfa(p, KYMO_UNWIND_CFA_REGISTER, reg, offset);
+		break;
+	case DW_CFA_def_cfa_sf:
+		reg = cursor_uleb(c);
+		if (!scaled(cursor_sleb(c), p->cie->data_align, &offset))
+			offset = INT64_MAX;
+		set_cfa(p, KYMO_UNWIND_CFA_REGISTER, reg, offset);
+		break;
+	case DW_CFA_def_cfa_register:
+		reg = cursor_uleb(c);
+		change_cfa(p, &reg, NULL);
+		break;
+	case DW_CFA_def_cfa_offset:
+		offset = (int64_t)cursor_uleb(c);
+		change_cfa(p, NULL, &offset);
+		break;
+	case DW_CFA_def_cfa_offset_sf:
+		if (!scaled(cursor_sleb(c), p->cie->data_align, &offset))
+			offset = INT64_MAX;
+		change_cfa(p, NULL, &offset);
+		break;
+	default: /* DW_CFA_def_cfa_expression */
+		if (!expression_cfa(cursor_part(c, cursor_uleb(c)), p->cie->arch, &p->rule))
+			set_cfa(p, KYMO_UNWIND_CFA_UNSUPPORTED, 0, 0);
+	}
+}
+
+static void remember_state(struct program *p)
+{
+	if (p->states_n == PROGRAM_STATES_MAX)
+		p->code.failed = true;
+	else
+		p->states[p->states_n++] = p->rule;
+}
+
+static void restore_state(struct program *p)
+{
+	if (!p->states_n)
+		p->code.failed = true;
+	else
+		p->rule = p->states[--p->states_n];
+}
+
+/* The rarer ones of a register. */
+static void register_instruction(struct program *p, uint8_t op)
+{
+	struct cursor *c = &p->code;
+	uint64_t number = cursor_uleb(c);
+
+	switch (op) {
+	case DW_CFA_offset_extended:
+		set_offset(p, number, KYMO_UNWIND_AT_CFA, (int64_t)cursor_uleb(c));
+		break;
+	case DW_CFA_offset_extended_sf:
+		set_offset(p, number, KYMO_UNWIND_AT_CFA, cursor_sleb(c));
+		break;
+	case DW_CFA_GNU_negative_offset_extended:
+		set_offset(p, number, KYMO_UNWIND_AT_CFA, (int64_t)(0 - cursor_uleb(c)));
+		break;
+	case DW_CFA_val_offset:
+		set_offset(p, number, KYMO_UNWIND_OF_CFA, (int64_t)cursor_uleb(c));
+		break;
+	case DW_CFA_val_offset_sf:
+		set_offset(p, number, KYMO_UNWIND_OF_CFA, cursor_sleb(c));
+		break;
+	case DW_CFA_restore_extended:
+		restore(p, number);
+		break;
+	case DW_CFA_undefined:
+		set_kind(p, number, KYMO_UNWIND_UNDEFINED);
+		break;
+	case DW_CFA_same_value:
+		set_kind(p, number, KYMO_UNWIND_SAME);
+		break;
+	case DW_CFA_register:
+		set_register(p, number, cursor_uleb(c));
+		break;
+	default: /* DW_CFA_expression, DW_CFA_val_expression */
+		set_expression(p, number, op == DW_CFA_val_expression);
+	}
+}
+
+/* An instruction that does not move on. */
+static void instruction(struct program *p, uint8_t op)
+{
+	switch (op) {
+	case DW_CFA_nop:
+		break;
+	case DW_CFA_def_cfa:
+	case DW_CFA_def_cfa_sf:
+	case DW_CFA_def_cfa_register:
+	case DW_CFA_def_cfa_offset:
+	case DW_CFA_def_cfa_offset_sf:
+	case DW_CFA_def_cfa_expression:
+		cfa_instruction(p, op);
+		break;
+	case DW_CFA_offset_extended:
+	case DW_CFA_offset_extended_sf:
+	case DW_CFA_GNU_negative_offset_extended:
+	case DW_CFA_val_offset:
+	case DW_CFA_val_offset_sf:
+	case DW_CFA_restore_extended:
+	case DW_CFA_undefined:
+	case DW_CFA_same_value:
+	case DW_CFA_register:
+	case DW_CFA_expression:
+	case DW_CFA_val_expression:
+		register_instruction(p, op);
+		break;
+	case DW_CFA_remember_state:
+		remember_state(p);
+		break;
+	case DW_CFA_restore_state:
+		restore_state(p);
+		break;
+	case DW_CFA_GNU_args_size:
+		cursor_uleb(&p->code);
+		break;
+	case DW_CFA_GNU_window_save: /* on arm64 DW_CFA_AARCH64_negate_ra_state: a signed address is */
+	case DW_CFA_AARCH64_negate_ra_state_with_pc: /* the same one once its upper bits are cut off */
+		p->code.failed |= p->cie->arch->machine != EM_AARCH64;
+		break;
+	default:
+		p->code.failed = true;
+	}
+}
+
+/* The address of DW_CFA_set_loc, as the CIE encodes addresses: absolute, in practice by 8 bytes. */
+static uint64_t set_loc(struct program *p)
+{
+	if (p->cie->pointer_encoding != 0)
+		return cursor_fail(
+			&p->code); /* relative to where it stands: no compiler writes it */
+	return cursor_fixed(&p->code, 8);
+}
+
+/* Whether it is an instruction that moves on; then by how much. */
+static bool advance(struct program *p, uint8_t op, uint64_t *ret)
+{
+	uint64_t delta;
+
+	if ((op & 0xc0) == DW_CFA_advance_loc)
+		delta = op & 0x3f;
+	else if (op == DW_CFA_advance_loc1)
+		delta = cursor_u8(&p->code);
+	else if (op == DW_CFA_advance_loc2)
+		delta = cursor_fixed(&p->code, 2);
+	else if (op == DW_CFA_advance_loc4)
+		delta = cursor_fixed(&p->code, 4);
+	else if (op == DW_CFA_MIPS_advance_loc8)
+		delta = cursor_fixed(&p->code, 8);
+	else if (op == DW_CFA_set_loc) {
+		*ret = set_loc(p) - p->vaddr;
+		return true;
+	} else
+		return false;
+	if (__builtin_mul_overflow(delta, p->cie->code_align, ret))
+		*ret = UINT64_MAX;
+	return true;
+}
+
+/* Runs to the next instruction that moves on (true) or to the end. */
+static bool run(struct program *p, uint64_t *ret_delta)
+{
+	while (p->code.p < p->code.end && !p->code.failed) {
+		uint8_t op = cursor_u8(&p->code);
+
+		if ((op & 0xc0) == DW_CFA_offset)
+			set_offset(p, op & 0x3f, KYMO_UNWIND_AT_CFA,
+				   (int64_t)cursor_uleb(&p->code));
+		else if ((op & 0xc0) == DW_CFA_restore)
+			restore(p, op & 0x3f);
+		else if (advance(p, op, ret_delta))
+			return true;
+		else
+			instruction(p, op);
+	}
+	return false;
+}
+
+/* One form for equal meanings, so that neighbours merge: nothing matters where there is no caller. */
+static struct kymo_unwind_rule normal(const struct program *p)
+{
+	struct kymo_unwind_rule rule = p->rule;
+
+	if (p->code.failed)
+		return (struct kymo_unwind_rule){ .cfa_kind = KYMO_UNWIND_CFA_UNSUPPORTED };
+	if (rule.ra_kind == KYMO_UNWIND_UNDEFINED)
+		return (struct kymo_unwind_rule){ .cfa_kind = KYMO_UNWIND_CFA_END };
+	if (rule.cfa_kind == KYMO_UNWIND_CFA_UNSUPPORTED || rule.cfa_kind == KYMO_UNWIND_CFA_GAP ||
+	    rule.ra_kind == KYMO_UNWIND_UNKNOWN_RULE ||
+	    (rule.ra_kind == KYMO_UNWIND_SAME && p->cie->arch->ra == UNWIND_NO_REGISTER))
+		return (struct kymo_unwind_rule){ .cfa_kind = KYMO_UNWIND_CFA_UNSUPPORTED };
+	return rule;
+}
+
+bool program_next(struct program *p, struct kymo_unwind_rule *ret_rule, uint64_t *ret_start)
+{
+	uint64_t delta = 0;
+	bool more;
+
+	if (p->ended)
+		return false;
+	do
+		more = run(p, &delta);
+	while (more && !delta && !p->code.failed);
+	p->ended = !more || p->code.failed;
+	*ret_rule = normal(p);
+	*ret_start = p->vaddr;
+	if (__builtin_add_overflow(p->vaddr, delta, &p->vaddr))
+		p->vaddr = UINT64_MAX;
+	return true;
+}
+
+void program_init(struct program *p, const struct program_cie *cie, struct cursor code,
+		  uint64_t vaddr)
+{
+	/* Not its 32 states: they are written before they are read. */
+	p->cie = cie;
+	p->code = code;
+	p->code.failed |= cie->damaged;
+	p->rule = cie->initial;
+	p->states_n = 0;
+	p->vaddr = vaddr;
+	p->ended = false;
+	p->values_unknown = 0;
+}
+
+void program_cie_init(struct program_cie *cie, const struct unwind_arch *arch,
+		      const struct eh_cie *from)
+{
+	struct cursor code = { .p = from->instructions,
+			       .end = from->instructions + from->instructions_size };
+	struct program p;
+	uint64_t delta;
+
+	*cie = (struct program_cie){ .arch = arch,
+				     .code_align = from->code_align,
+				     .data_align = from->data_align,
+				     .ra_column = from->return_register,
+				     .pointer_encoding = from->pointer_encoding };
+	if (from->signal)
+		cie->initial.flags = KYMO_UNWIND_SIGNAL;
+	/* Many descriptions may claim many overlapping CIEs: the work for each is bounded. */
+	cie->damaged = from->instructions_size > PROGRAM_CIE_BYTES_MAX;
+	program_init(&p, cie, code, 0);
+	cie->damaged |= run(&p, &delta) || p.code.failed;
+	cie->initial = p.rule;
+}

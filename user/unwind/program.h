@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inside user/unwind: runs the instructions (DW_CFA_*) of a frame description, a row at a time.
+ * Only the columns that a rule has are kept: the CFA, the return address, fp and base.
+ */
+#ifndef KYMO_UNWIND_PROGRAM_H
+#define KYMO_UNWIND_PROGRAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "elf/eh_frame.h"
+#include "kymo/unwind.h"
+#include "unwind/arch.h"
+#include "unwind/cursor.h"
+
+#define PROGRAM_STATES_MAX    32   /* remembered at once; compilers nest one or two */
+#define PROGRAM_CIE_BYTES_MAX 1024 /* of initial instructions; compilers write less than 40 */
+
+/* What the descriptions that share a CIE start with. */
+struct program_cie {
+	const struct unwind_arch *arch;
+	uint64_t code_align;
+	int64_t data_align;
+	uint64_t ra_column;
+	uint8_t pointer_encoding;
+	bool damaged;
+	struct kymo_unwind_rule initial;
+};
+
+struct program {
+	const struct program_cie *cie;
+	struct cursor code;
+	struct kymo_unwind_rule rule;
+	struct kymo_unwind_rule states[PROGRAM_STATES_MAX];
+	unsigned int states_n;
+	uint64_t vaddr;		 /* where the next row starts */
+	uint32_t values_unknown; /* counted on the way */
+	bool ended;
+};
+
+/* Never fails: a damaged CIE makes rows that are not supported. */
+void program_cie_init(struct program_cie *cie, const struct unwind_arch *arch,
+		      const struct eh_cie *from);
+/* `code` is the description's own instructions, for code that starts at `vaddr`. */
+void program_init(struct program *p, const struct program_cie *cie, struct cursor code,
+		  uint64_t vaddr);
+/*
+ * The next row: its rule, in its one normal form, holds from *ret_start to p->vaddr; the last (p->ended) to
+ * the end of the code. False when there is no more. Where the instructions are damaged, the rest is not supported.
+ */
+bool program_next(struct program *p, struct kymo_unwind_rule *ret_rule, uint64_t *ret_start);
+
+/* Expressions (DW_OP_*): those that compilers and assembly write are recognised, nothing is computed. */
+bool expression_cfa(struct cursor c, const struct unwind_arch *arch, struct kymo_unwind_rule *rule);
+
+struct column {
+	uint8_t kind; /* enum kymo_unwind_value */
+	uint8_t reg;
+	int16_t offset;
+};
+
+/* Where a register is saved (`is_value`: what it was). False when not recognised. */
+bool expression_value(struct cursor c, bool is_value, struct column *ret);
+
+#endif
