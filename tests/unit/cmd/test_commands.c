@@ -4,6 +4,8 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -337,6 +339,27 @@ static void test_export_to_a_file(void **state)
 	assert_int_not_equal(access(m.folder, F_OK), 0); /* nothing was left in it */
 }
 
+/* A disk that fills up half way: the reason is told, and no half file is left behind. */
+static void test_export_without_room(void **state)
+{
+	struct rlimit before, small;
+	char path[600];
+	struct maker m;
+
+	(void)state;
+	make(&m, true);
+	snprintf(path, sizeof(path), "%s/x.svg", m.folder);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	small = before;
+	small.rlim_cur = 4096;
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	assert_refused(RUN(cmd_export, NULL, "-o", path, m.path), "File too large");
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	maker_remove(&m);
+	assert_int_not_equal(access(m.folder, F_OK), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -344,7 +367,7 @@ int main(void)
 		cmocka_unit_test(test_into_a_pipe),	 cmocka_unit_test(test_selection),
 		cmocka_unit_test(test_did_not_end),	 cmocka_unit_test(test_nothing_recorded),
 		cmocka_unit_test(test_refusals),	 cmocka_unit_test(test_help),
-		cmocka_unit_test(test_export_to_a_file),
+		cmocka_unit_test(test_export_to_a_file), cmocka_unit_test(test_export_without_room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

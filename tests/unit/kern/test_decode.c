@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Records with wrong sizes, counts, kinds and unterminated texts are refused, and never read beyond their end. */
+/*
+ * Records with wrong sizes, counts, kinds and unterminated texts are refused, and never read beyond
+ * their end.
+ */
 #include "unit/test.h"
 
 #include <errno.h>
@@ -79,10 +82,10 @@ static void test_sample_every_cut_is_refused(void **state)
 	}
 }
 
-#define REFUSED(change)                                                      \
-	do {                                                                 \
-		struct sample_record r = good_sample();                      \
-		change;                                                      \
+#define REFUSED(change)                                                         \
+	do {                                                                    \
+		struct sample_record r = good_sample();                         \
+		change;                                                         \
 		assert_int_equal(decode_sample_exact(&r, sizeof(r)), -EBADMSG); \
 	} while (0)
 
@@ -158,10 +161,10 @@ static void test_code_hostile(void **state)
 		r.head.head.size = (uint32_t)size;
 		assert_int_equal(decode_code_exact(&r, size), -EBADMSG);
 	}
-#define REFUSED_CODE(change)                                               \
-	do {                                                               \
-		r = good_code();                                           \
-		change;                                                    \
+#define REFUSED_CODE(change)                                                  \
+	do {                                                                  \
+		r = good_code();                                              \
+		change;                                                       \
 		assert_int_equal(decode_code_exact(&r, sizeof(r)), -EBADMSG); \
 	} while (0)
 	REFUSED_CODE(r.head.file_size = UINT16_MAX);
@@ -293,7 +296,9 @@ static void test_sideband_hostile(void **state)
 	for (size_t size = 0; size < r.size; size++) {
 		assert_int_equal(decode_exact(&r, size), -EBADMSG);
 		header->size = (uint16_t)size;
-		/* 80: only the path's padding is cut off, which no one can tell from a shorter path */
+		/*
+		 * 80: only the path's padding is cut off, which no one can tell from a shorter path
+		 */
 		if (size != r.size - 8)
 			assert_true(decode_exact(&r, size) <= 0);
 		header->size = (uint16_t)r.size;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A host that cannot record is refused with one line that says what to do; CPU lists are read as the kernel writes them. */
+/*
+ * A host that cannot record is refused with one line that says what to do; CPU lists are read as
+ * the kernel writes them.
+ */
 #include "unit/test.h"
 
 #include <errno.h>
@@ -48,7 +51,8 @@ static void test_check(void **state)
 static void test_versions(void **state)
 {
 	struct features f = { .btf = true, .capabilities = ALL };
-	static const char *const good[] = { "6.1.0-38-amd64", "6.18.44-fc", "7.0", "10.0.0", "custom" };
+	static const char *const good[] = { "6.1.0-38-amd64", "6.18.44-fc", "7.0", "10.0.0",
+					    "custom" };
 	static const char *const old[] = { "6.0.19", "5.10.0-35-amd64", "4.19" };
 	char *message = NULL;
 
@@ -68,11 +72,13 @@ static void test_verifier_reason(void **state)
 	char out[64];
 
 	(void)state;
-	features_verifier_reason("-- BEGIN --\n12: (79) r1 = *(u64 *)(r1 +0)\naccess beyond struct at off 0\n"
-				 "processed 120 insns (limit 1000000)\n-- END --\n",
-				 out, sizeof(out));
+	features_verifier_reason(
+		"-- BEGIN --\n12: (79) r1 = *(u64 *)(r1 +0)\naccess beyond struct at off 0\n"
+		"processed 120 insns (limit 1000000)\n-- END --\n",
+		out, sizeof(out));
 	assert_string_equal(out, "access beyond struct at off 0");
-	features_verifier_reason("a\nfirst\nprocessed 1 insns\nb\nsecond\nprocessed 2 insns\n", out, sizeof(out));
+	features_verifier_reason("a\nfirst\nprocessed 1 insns\nb\nsecond\nprocessed 2 insns\n", out,
+				 sizeof(out));
 	assert_string_equal(out, "second");
 	features_verifier_reason("", out, sizeof(out));
 	assert_string_equal(out, "");

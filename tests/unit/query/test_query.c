@@ -445,6 +445,75 @@ static void test_order_of_children(void **state)
 	free(t);
 }
 
+/* Kernel threads share stacks by the hundred. */
+static void test_many_comms_on_one_stack(void **state)
+{
+	struct query_result *r;
+	uint32_t stack;
+	struct profile *p;
+	struct maker m;
+	char comm[16];
+
+	(void)state;
+	maker_init(&m);
+	stack = maker_stack(&m, 0, maker_named_frame(&m, FRAME_KERNEL, "worker_thread", "", 0));
+	for (uint32_t turn = 0; turn < 2; turn++) {
+		for (uint32_t i = 0; i < 100; i++) {
+			snprintf(comm, sizeof(comm), "kworker/%u", i);
+			maker_row(&m, turn ? i + 1 : maker_thread(&m, 10 + i, comm), stack, i + 1);
+		}
+		maker_close_tick(&m);
+	}
+	maker_finish(&m, true);
+	p = open_made(&m);
+	r = run(p, (struct query_selection){ 0 });
+	for (uint32_t i = 0; i < 100; i++) {
+		snprintf(comm, sizeof(comm), "kworker/%u", i);
+		assert_int_equal(NODE(r, comm, "worker_thread")->self.count, 2 * (i + 1));
+	}
+	assert_int_equal(r->nodes_n, 201);
+	query_free(r);
+	r = run(p, (struct query_selection){ .merge_processes = true });
+	assert_int_equal(r->nodes_n, 2);
+	assert_int_equal(NODE(r, "worker_thread")->self.count, 100 * 101);
+	assert_int_equal(find_item(r, "worker_thread")->total.count, 100 * 101);
+	assert_int_equal(r->processes_n, 100);
+	query_free(r);
+	profile_close(p);
+	maker_remove(&m);
+}
+
+static void test_seen_at_the_leaf(void **state)
+{
+	struct query_result *r;
+	uint32_t outer, inner, thread;
+	struct profile *p;
+	struct maker m;
+
+	(void)state;
+	maker_init(&m);
+	outer = maker_stack(&m, 0, maker_named_frame(&m, FRAME_NATIVE, "outer", "", 0));
+	inner = maker_stack(&m, outer, maker_named_frame(&m, FRAME_NATIVE, "inner", "", 0));
+	thread = maker_thread(&m, 1, "a");
+	for (int i = 0; i < 2; i++) {
+		maker_row(&m, thread, outer, 1);
+		m.tick.rows[0].seen = (struct seen){ .rss_anon_pages = -5, .read_bytes = 1 };
+		maker_row(&m, thread, inner, 1);
+		m.tick.rows[1].seen = (struct seen){ .rss_anon_pages = 7, .write_bytes = 4096 };
+		maker_close_tick(&m);
+	}
+	maker_finish(&m, true);
+	p = open_made(&m);
+	r = run(p, (struct query_selection){ .with_seen = true });
+	assert_int_equal(r->seen[NODE(r, "a", "outer") - r->nodes].rss_anon_pages, -10);
+	assert_int_equal(r->seen[NODE(r, "a", "outer") - r->nodes].read_bytes, 2);
+	assert_int_equal(r->seen[NODE(r, "a", "outer", "inner") - r->nodes].rss_anon_pages, 14);
+	assert_int_equal(r->seen[NODE(r, "a", "outer", "inner") - r->nodes].write_bytes, 8192);
+	query_free(r);
+	profile_close(p);
+	maker_remove(&m);
+}
+
 static void test_short_paths(void **state)
 {
 	(void)state;
@@ -475,6 +544,8 @@ int main(void)
 		cmocka_unit_test(test_no_file),
 		cmocka_unit_test(test_equals_a_naive_recount),
 		cmocka_unit_test(test_order_of_children),
+		cmocka_unit_test(test_many_comms_on_one_stack),
+		cmocka_unit_test(test_seen_at_the_leaf),
 		cmocka_unit_test(test_short_paths),
 	};
 

@@ -7,21 +7,23 @@
 
 #include <linux/fuse.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 
 #include "unit/worker/helpers.h"
 
-#define PATIENCE   (30 * NS_PER_SEC)
-#define FILES	   32
-#define FILE_SIZE  100000
-#define ATTR_VALID 3600
+#define PATIENCE  (30 * NS_PER_SEC)
+#define FILES	  32
+#define FILE_SIZE 100000
+#define VALID	  3600
 
 static char folder[] = "/tmp/kymo-fuse-XXXXXX";
 
 struct server {
 	int fd;
-	uint32_t hang; /* the operation that is never answered */
+	volatile uint32_t *hang; /* the operation that is never answered; shared with the server */
+	uint64_t valid;		 /* seconds that the kernel may remember names and attributes */
 	pid_t pid;
 };
 
@@ -51,7 +53,7 @@ static struct fuse_attr attr_of(uint64_t node)
 
 static void serve_one(const struct server *s, const struct fuse_in_header *in, const char *body)
 {
-	if (in->opcode == s->hang)
+	if (in->opcode == *s->hang)
 		return;
 	if (in->opcode == FUSE_INIT) {
 		struct fuse_init_out out = { .major = FUSE_KERNEL_VERSION,
@@ -60,14 +62,13 @@ static void serve_one(const struct server *s, const struct fuse_in_header *in, c
 
 		answer(s->fd, in, 0, &out, sizeof(out));
 	} else if (in->opcode == FUSE_LOOKUP) {
-		struct fuse_entry_out out = { .entry_valid = ATTR_VALID, .attr_valid = ATTR_VALID };
+		struct fuse_entry_out out = { .entry_valid = s->valid, .attr_valid = s->valid };
 
 		out.nodeid = 2 + (uint64_t)atoi(body) % FILES;
 		out.attr = attr_of(out.nodeid);
 		answer(s->fd, in, 0, &out, sizeof(out));
 	} else if (in->opcode == FUSE_GETATTR) {
-		struct fuse_attr_out out = { .attr_valid = ATTR_VALID,
-					     .attr = attr_of(in->nodeid) };
+		struct fuse_attr_out out = { .attr_valid = s->valid, .attr = attr_of(in->nodeid) };
 
 		answer(s->fd, in, 0, &out, sizeof(out));
 	} else if (in->opcode == FUSE_OPEN || in->opcode == FUSE_OPENDIR) {
@@ -100,15 +101,17 @@ static void serve(const struct server *s)
 }
 
 /* False with the reason said where FUSE cannot be used. */
-static bool start(struct server *s, uint32_t hang)
+static bool start(struct server *s, uint32_t hang, uint64_t valid)
 {
 	char opts[128];
 
-	*s = (struct server){ .fd = open("/dev/fuse", O_RDWR | O_CLOEXEC), .hang = hang };
+	*s = (struct server){ .fd = open("/dev/fuse", O_RDWR | O_CLOEXEC), .valid = valid };
 	if (s->fd < 0) {
 		print_message("[  SKIPPED ] /dev/fuse: %s\n", strerror(errno));
 		return false;
 	}
+	s->hang = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	*s->hang = hang;
 	snprintf(opts, sizeof(opts), "fd=%d,rootmode=40000,user_id=0,group_id=0", s->fd);
 	if (mount("kymo-test", folder, "fuse", MS_NOSUID | MS_NODEV, opts) < 0) {
 		print_message("[  SKIPPED ] mount of FUSE: %s\n", strerror(errno));
@@ -147,7 +150,7 @@ static void hangs(uint32_t operation)
 	snprintf(own, sizeof(own), "/proc/%d/exe", getpid());
 	good = file_of(own);
 	good.path = own;
-	if (!start(&s, operation))
+	if (!start(&s, operation, VALID))
 		skip();
 	assert_int_equal(worker_new_with(&o, &w), 0);
 	for (int i = 0; i < FILES; i++) {
@@ -180,7 +183,6 @@ static void a_read_that_hangs(void **state)
 	hangs(FUSE_READ);
 }
 
-/* Even the question what it is may hang. */
 static void a_worker_that_ends_amid_a_hang(void **state)
 {
 	struct worker_file f;
@@ -190,7 +192,7 @@ static void a_worker_that_ends_amid_a_hang(void **state)
 	struct server s;
 
 	(void)state;
-	if (!start(&s, FUSE_OPEN))
+	if (!start(&s, FUSE_OPEN, VALID))
 		skip();
 	snprintf(path, sizeof(path), "%s/1", folder);
 	f = file_of(path);
@@ -200,6 +202,86 @@ static void a_worker_that_ends_amid_a_hang(void **state)
 	begin = clock_mono_ns();
 	worker_free(w);
 	assert_true(clock_mono_ns() - begin < NS_PER_SEC);
+	stop(&s);
+}
+
+/* How this program's own file is reached without a path. */
+static void own_mapping(struct worker_file *f)
+{
+	uint64_t at = (uint64_t)own_mapping;
+	char line[512];
+	FILE *maps = fopen("/proc/self/maps", "r");
+
+	assert_non_null(maps);
+	while (fgets(line, sizeof(line), maps)) {
+		uint64_t start, end;
+
+		if (sscanf(line, "%lx-%lx", &start, &end) != 2 || at < start || at >= end)
+			continue;
+		f->start = start;
+		f->end = end;
+		f->pid = (uint32_t)getpid();
+	}
+	fclose(maps);
+}
+
+/* Its attributes are asked for again each time, and never told. */
+static void attributes_that_hang(void **state)
+{
+	struct worker_options o = worker_defaults;
+	struct worker_file f, good;
+	char path[128], own[128];
+	struct worker *w;
+	struct server s;
+
+	(void)state;
+	o.opener_timeout_ns = o.parser_timeout_ns = 400 * NS_PER_MSEC;
+	snprintf(own, sizeof(own), "/proc/%d/exe", getpid());
+	good = file_of(own);
+	if (!start(&s, 0, 0))
+		skip();
+	snprintf(path, sizeof(path), "%s/1", folder);
+	f = file_of(path);
+	*s.hang = FUSE_GETATTR;
+	assert_int_equal(worker_new_with(&o, &w), 0);
+	assert_int_equal(inspect(w, &f, PATIENCE), -ETIMEDOUT);
+	assert_int_equal(inspect(w, &good, PATIENCE), 0);
+	worker_free(w);
+	stop(&s);
+}
+
+/*
+ * A path that claims to lead to a good file and hangs on the way there. The good file is not to blame, and
+ * is named on; the paths rest.
+ */
+static void a_path_that_hangs_on_the_way(void **state)
+{
+	struct worker_options o = worker_defaults;
+	struct worker_file liar, good;
+	char path[128], own[128];
+	struct worker *w;
+	struct server s;
+	uint64_t begin;
+
+	(void)state;
+	o.opener_timeout_ns = o.parser_timeout_ns = 400 * NS_PER_MSEC;
+	snprintf(own, sizeof(own), "/proc/%d/exe", getpid());
+	good = liar = file_of(own);
+	snprintf(path, sizeof(path), "%s/1", folder);
+	liar.path = path;
+	if (!start(&s, FUSE_LOOKUP, 0))
+		skip();
+	assert_int_equal(worker_new_with(&o, &w), 0);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(inspect(w, &good, PATIENCE), 0);
+		assert_int_equal(inspect(w, &liar, PATIENCE), -ETIMEDOUT);
+	}
+	begin = clock_mono_ns();
+	assert_true(inspect(w, &liar, PATIENCE) < 0);
+	assert_true(clock_mono_ns() - begin < 200 * NS_PER_MSEC);
+	own_mapping(&good);
+	assert_int_equal(inspect(w, &good, PATIENCE), 0);
+	worker_free(w);
 	stop(&s);
 }
 
@@ -225,6 +307,8 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_open_that_hangs),
 		cmocka_unit_test(a_read_that_hangs),
+		cmocka_unit_test(attributes_that_hang),
+		cmocka_unit_test(a_path_that_hangs_on_the_way),
 		cmocka_unit_test(a_worker_that_ends_amid_a_hang),
 	};
 	int r = run_as_helper(argc, argv);
