@@ -32,13 +32,33 @@ static_assert(sizeof(struct seen) == SEEN_FIELDS * sizeof(int64_t), "a field of 
 
 #define SEEN_CPU 0
 
-/* What rows of one kind share; their weight is near count * unit. */
+/*
+ * What rows of one kind share. Their weight is near count * unit; where that is the period of a
+ * timer, their offsets lie near a grid of it (0 = no grid), from a phase that a CPU keeps.
+ */
 struct block_kind {
 	uint16_t source;
 	uint16_t state;
 	uint32_t end;
 	uint64_t unit;
+	uint32_t grid_ns;
 };
+
+/* Faster timers gain nothing by it; lines then count in 32 bits with room to spare. */
+#define GRID_NS_MIN 10000
+
+/* Columns whose bytes are alike: each part is compressed with statistics of its own. */
+enum block_part {
+	PART_KEYS, /* head, thread, kind, count, weight, seen bitmap */
+	PART_STACKS,
+	PART_SEEN,
+	PART_GRID, /* which line of the grid */
+	PART_OFFSETS,
+	PART_MAX,
+};
+
+/* Smaller parts cost more in tables than they save. */
+#define PART_BYTES_MIN 2048
 
 struct block_kind_key {
 	uint16_t source;
@@ -49,7 +69,8 @@ struct block_kind_key {
 struct block_codec {
 	ZSTD_CCtx *compress;
 	ZSTD_DCtx *expand;
-	struct buf raw;
+	struct buf raw, differences;
+	size_t part_end[PART_MAX];
 	struct block_kind *kinds;
 	size_t kinds_n, kinds_cap;
 	/* Per row */
@@ -84,6 +105,7 @@ void block_codec_free(struct block_codec *c)
 	ZSTD_freeCCtx(c->compress);
 	ZSTD_freeDCtx(c->expand);
 	buf_release(&c->raw);
+	buf_release(&c->differences);
 	free(c->kinds);
 	free(c->row_kind);
 	free(c->row_seen);
@@ -158,6 +180,15 @@ static int check_rows(const struct tick_row *rows, size_t rows_n, const uint32_t
 	return 0;
 }
 
+static struct block_kind make_kind(const struct tick_row *row)
+{
+	struct block_kind k = { row->source, row->state, row->end, row->weight / row->count, 0 };
+
+	if (row->source == KYMO_SOURCE_CPU && k.unit >= GRID_NS_MIN && k.unit <= UINT32_MAX)
+		k.grid_ns = (uint32_t)k.unit;
+	return k;
+}
+
 static int find_kinds(struct block_codec *c, const struct tick_row *rows, size_t rows_n)
 {
 	struct hmap seen;
@@ -180,9 +211,7 @@ static int find_kinds(struct block_codec *c, const struct tick_row *rows, size_t
 			if (r < 0)
 				break;
 			*kind = (uint32_t)c->kinds_n;
-			c->kinds[c->kinds_n++] = (struct block_kind){
-				row->source, row->state, row->end, row->weight / row->count
-			};
+			c->kinds[c->kinds_n++] = make_kind(row);
 		}
 		c->row_kind[i] = *kind;
 	}
@@ -237,34 +266,23 @@ static int put_head(struct block_codec *c, size_t rows_n, const struct tick_row 
 			r = buf_put_varint(&c->raw, c->kinds[i].end);
 		if (r == 0)
 			r = buf_put_varint(&c->raw, c->kinds[i].unit);
+		if (r == 0)
+			r = buf_put_varint(&c->raw, c->kinds[i].grid_ns);
 	}
 	return r;
 }
 
-static int put_who(struct block_codec *c, const struct tick_row *rows, size_t rows_n)
+static int put_keys(struct block_codec *c, const struct tick_row *rows, size_t rows_n)
 {
-	uint32_t thread = 0, stack = 0;
+	uint32_t thread = 0;
 	int r = 0;
 
 	for (size_t i = 0; i < rows_n && r == 0; i++) {
 		r = buf_put_varint(&c->raw, rows[i].thread - thread);
 		thread = rows[i].thread;
 	}
-	for (size_t i = 0; i < rows_n && r == 0; i++) {
-		if (i == 0 || rows[i].thread != rows[i - 1].thread)
-			stack = 0;
-		r = buf_put_varint(&c->raw, rows[i].stack - stack);
-		stack = rows[i].stack;
-	}
 	for (size_t i = 0; i < rows_n && r == 0; i++)
 		r = buf_put_varint(&c->raw, c->row_kind[i]);
-	return r;
-}
-
-static int put_what(struct block_codec *c, const struct tick_row *rows, size_t rows_n)
-{
-	int r = 0;
-
 	for (size_t i = 0; i < rows_n && r == 0; i++)
 		r = buf_put_varint(&c->raw, rows[i].count - 1);
 	for (size_t i = 0; i < rows_n && r == 0; i++)
@@ -273,6 +291,20 @@ static int put_what(struct block_codec *c, const struct tick_row *rows, size_t r
 					      c->kinds[c->row_kind[i]].unit * rows[i].count));
 	for (size_t i = 0; i < rows_n && r == 0; i++)
 		r = buf_put_varint(&c->raw, c->row_seen[i]);
+	return r;
+}
+
+static int put_stacks(struct block_codec *c, const struct tick_row *rows, size_t rows_n)
+{
+	uint32_t stack = 0;
+	int r = 0;
+
+	for (size_t i = 0; i < rows_n && r == 0; i++) {
+		if (i == 0 || rows[i].thread != rows[i - 1].thread)
+			stack = 0;
+		r = buf_put_varint(&c->raw, rows[i].stack - stack);
+		stack = rows[i].stack;
+	}
 	return r;
 }
 
@@ -289,24 +321,101 @@ static int put_seen(struct block_codec *c, const struct tick_row *rows, size_t r
 	return r;
 }
 
-static int put_offsets(struct block_codec *c, const struct tick_row *rows, size_t rows_n,
-		       const uint32_t *offsets)
+/* Where the line is on the grid: whole us, so that a line and a difference are an offset again. */
+static int64_t line_us(uint64_t line, uint32_t grid_ns)
 {
+	return (int64_t)(line * grid_ns / 1000);
+}
+
+/*
+ * The phase that an offset is compared with: that of the one before, for a thread mostly stays on
+ * its CPU. Brought within one line of this grid, so that lines count from -1.
+ */
+static int64_t phase_on(int64_t phase, uint32_t grid_ns)
+{
+	int64_t grid_us = grid_ns / 1000, at = phase % grid_us;
+
+	return at < 0 ? at + grid_us : at;
+}
+
+/* Of one row: the lines into the raw buffer, the differences into `differences`. */
+static int put_row_grid(struct block_codec *c, const uint32_t *own, uint32_t count, uint32_t grid_ns,
+			int64_t *phase)
+{
+	const int64_t grid_us = grid_ns / 1000;
+	uint64_t last = 0;
 	int r = 0;
 
-	for (size_t i = 0; i < rows_n && r == 0; i++) {
-		const uint32_t *own = offsets + rows[i].first_offset;
+	for (uint32_t k = 0; k < count && r == 0; k++) {
+		int64_t at = phase_on(*phase, grid_ns) - grid_us, difference;
+		uint64_t line = ((uint64_t)(own[k] - at) * 1000 + grid_ns / 2) / grid_ns;
 
-		r = buf_put_varint(&c->raw, own[0]);
-		for (uint32_t k = 1; k < rows[i].count && r == 0; k++)
-			r = buf_put_varint(&c->raw, own[k] - own[k - 1]);
+		/* Two phases may round the later offset to the earlier line. */
+		line = line < last ? last : line;
+		difference = own[k] - at - line_us(line, grid_ns);
+		r = buf_put_varint(&c->raw, line - last);
+		if (r == 0)
+			r = buf_put_svarint(&c->differences, difference);
+		*phase = at + difference;
+		last = line;
 	}
 	return r;
 }
 
+static int put_row_plain(const uint32_t *own, uint32_t count, struct buf *differences)
+{
+	int r = buf_put_varint(differences, own[0]);
+
+	for (uint32_t k = 1; k < count && r == 0; k++)
+		r = buf_put_varint(differences, own[k] - own[k - 1]);
+	return r;
+}
+
+static int put_offsets(struct block_codec *c, const struct tick_row *rows, size_t rows_n,
+		       const uint32_t *offsets)
+{
+	int64_t phase = 0;
+	int r = 0;
+
+	buf_clear(&c->differences);
+	for (size_t i = 0; i < rows_n && r == 0; i++) {
+		const uint32_t *own = offsets + rows[i].first_offset;
+		uint32_t grid_ns = c->kinds[c->row_kind[i]].grid_ns;
+
+		r = grid_ns ? put_row_grid(c, own, rows[i].count, grid_ns, &phase) :
+			      put_row_plain(own, rows[i].count, &c->differences);
+	}
+	c->part_end[PART_GRID] = c->raw.size;
+	return r == 0 ? buf_append(&c->raw, c->differences.data, c->differences.size) : r;
+}
+
+/* One frame, with a flush (its own block, with its own tables) behind each part that is worth it. */
+static int compress_parts(struct block_codec *c, ZSTD_outBuffer *out)
+{
+	ZSTD_inBuffer in = { c->raw.data, 0, 0 };
+	size_t start = 0, left;
+
+	ZSTD_CCtx_reset(c->compress, ZSTD_reset_session_only);
+	ZSTD_CCtx_setPledgedSrcSize(c->compress, c->raw.size);
+	for (int part = 0; part < PART_MAX; part++) {
+		bool last = part == PART_MAX - 1;
+
+		if (!last && (c->part_end[part] - start < PART_BYTES_MIN ||
+			      c->raw.size - c->part_end[part] < PART_BYTES_MIN))
+			continue;
+		in.size = start = c->part_end[part];
+		left = ZSTD_compressStream2(c->compress, out, &in, last ? ZSTD_e_end : ZSTD_e_flush);
+		if (left) /* an error: the output has room for all */
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 static int compress(struct block_codec *c, struct buf *out)
 {
-	size_t bound = ZSTD_compressBound(c->raw.size), n;
+	/* Each flush adds a block's header. */
+	size_t bound = ZSTD_compressBound(c->raw.size) + (size_t)PART_MAX * 64;
+	ZSTD_outBuffer z = { .size = bound };
 	uint8_t version = BLOCK_VERSION;
 	int r;
 
@@ -316,11 +425,32 @@ static int compress(struct block_codec *c, struct buf *out)
 		r = buf_append(out, &version, 1);
 	if (r < 0)
 		return r;
-	n = ZSTD_compress2(c->compress, out->data + 1, bound, c->raw.data, c->raw.size);
-	if (ZSTD_isError(n))
-		return -ENOMEM;
-	out->size += n;
-	return out->size > BLOCK_SIZE_MAX ? -E2BIG : 0;
+	z.dst = out->data + 1;
+	r = compress_parts(c, &z);
+	out->size += z.pos;
+	if (r == 0 && out->size > BLOCK_SIZE_MAX)
+		r = -E2BIG;
+	return r;
+}
+
+static int put_parts(struct block_codec *c, const struct tick_row *rows, size_t rows_n,
+		     const uint32_t *offsets_us)
+{
+	int r = put_head(c, rows_n, rows);
+
+	if (r == 0)
+		r = put_keys(c, rows, rows_n);
+	c->part_end[PART_KEYS] = c->raw.size;
+	if (r == 0)
+		r = put_stacks(c, rows, rows_n);
+	c->part_end[PART_STACKS] = c->raw.size;
+	if (r == 0)
+		r = put_seen(c, rows, rows_n);
+	c->part_end[PART_SEEN] = c->raw.size;
+	if (r == 0)
+		r = put_offsets(c, rows, rows_n, offsets_us);
+	c->part_end[PART_OFFSETS] = c->raw.size;
+	return r;
 }
 
 int block_encode(struct block_codec *c, const struct tick_row *rows, size_t rows_n,
@@ -337,15 +467,7 @@ int block_encode(struct block_codec *c, const struct tick_row *rows, size_t rows
 	quantise_cpu(c, rows, rows_n);
 	find_seen(c, rows, rows_n);
 	buf_clear(&c->raw);
-	r = put_head(c, rows_n, rows);
-	if (r == 0)
-		r = put_who(c, rows, rows_n);
-	if (r == 0)
-		r = put_what(c, rows, rows_n);
-	if (r == 0)
-		r = put_seen(c, rows, rows_n);
-	if (r == 0)
-		r = put_offsets(c, rows, rows_n, offsets_us);
+	r = put_parts(c, rows, rows_n, offsets_us);
 	if (r < 0)
 		return r;
 	return c->raw.size > BLOCK_RAW_MAX ? -E2BIG : compress(c, out);
@@ -402,8 +524,8 @@ static int get_kinds(struct block_codec *c, struct reader *in)
 {
 	size_t n = get_bounded(in, BLOCK_ROWS_MAX);
 
-	/* Four bytes each, at least: the input bounds the allocation. */
-	if (in->failed || n > (size_t)(in->end - in->p) / 4)
+	/* Five bytes each, at least: the input bounds the allocation. */
+	if (in->failed || n > (size_t)(in->end - in->p) / 5)
 		return -EBADMSG;
 	if (array_reserve(&c->kinds, &c->kinds_cap, n) < 0)
 		return -ENOMEM;
@@ -414,6 +536,9 @@ static int get_kinds(struct block_codec *c, struct reader *in)
 		k->state = (uint16_t)get_bounded(in, UINT16_MAX);
 		k->end = get_bounded(in, UINT32_MAX);
 		k->unit = reader_varint(in);
+		k->grid_ns = get_bounded(in, UINT32_MAX);
+		if (k->grid_ns && k->grid_ns < GRID_NS_MIN)
+			in->failed = true;
 	}
 	return in->failed ? -EBADMSG : 0;
 }
@@ -443,17 +568,13 @@ static int get_head(struct block_codec *c, struct reader *in, struct store_block
 	return 0;
 }
 
-static void get_who(struct block_codec *c, struct reader *in, struct store_block *b)
+static void get_keys(struct block_codec *c, struct reader *in, struct store_block *b)
 {
-	uint32_t thread = 0, stack = 0;
+	size_t samples = 0;
+	uint32_t thread = 0;
 
 	for (size_t i = 0; i < b->rows_n; i++)
 		b->rows[i].thread = thread = get_delta(in, thread);
-	for (size_t i = 0; i < b->rows_n; i++) {
-		if (i == 0 || b->rows[i].thread != b->rows[i - 1].thread)
-			stack = 0;
-		b->rows[i].stack = stack = get_delta(in, stack);
-	}
 	for (size_t i = 0; i < b->rows_n; i++) {
 		c->row_kind[i] = get_bounded(in, UINT32_MAX);
 		if (c->row_kind[i] >= c->kinds_n) {
@@ -463,19 +584,9 @@ static void get_who(struct block_codec *c, struct reader *in, struct store_block
 		b->rows[i].source = c->kinds[c->row_kind[i]].source;
 		b->rows[i].state = c->kinds[c->row_kind[i]].state;
 		b->rows[i].end = c->kinds[c->row_kind[i]].end;
-		if (i > 0 && row_compare(&b->rows[i - 1], &b->rows[i]) >= 0)
-			in->failed = true;
 	}
-}
-
-static void get_what(struct block_codec *c, struct reader *in, struct store_block *b)
-{
-	size_t samples = 0;
-
 	for (size_t i = 0; i < b->rows_n; i++) {
-		uint32_t more = get_bounded(in, BLOCK_SAMPLES_MAX - 1);
-
-		b->rows[i].count = more + 1;
+		b->rows[i].count = get_bounded(in, BLOCK_SAMPLES_MAX - 1) + 1;
 		b->rows[i].first_offset = (uint32_t)samples;
 		samples += b->rows[i].count;
 		if (samples > b->offsets_n) {
@@ -491,6 +602,19 @@ static void get_what(struct block_codec *c, struct reader *in, struct store_bloc
 				    (uint64_t)reader_svarint(in);
 	for (size_t i = 0; i < b->rows_n; i++)
 		c->row_seen[i] = get_bounded(in, (1u << SEEN_FIELDS) - 1);
+}
+
+static void get_stacks(struct reader *in, struct store_block *b)
+{
+	uint32_t stack = 0;
+
+	for (size_t i = 0; i < b->rows_n; i++) {
+		if (i == 0 || b->rows[i].thread != b->rows[i - 1].thread)
+			stack = 0;
+		b->rows[i].stack = stack = get_delta(in, stack);
+		if (i > 0 && row_compare(&b->rows[i - 1], &b->rows[i]) >= 0)
+			in->failed = true;
+	}
 }
 
 static void get_seen(struct block_codec *c, struct reader *in, struct store_block *b)
@@ -510,14 +634,67 @@ static void get_seen(struct block_codec *c, struct reader *in, struct store_bloc
 		}
 }
 
-static void get_offsets(struct reader *in, struct store_block *b)
+/* The lines are kept where the offsets will be. */
+static void get_lines(struct block_codec *c, struct reader *in, struct store_block *b)
 {
 	for (size_t i = 0; i < b->rows_n; i++) {
 		uint32_t *own = b->offsets_us + b->rows[i].first_offset, at = 0;
 
+		if (!c->kinds[c->row_kind[i]].grid_ns)
+			continue;
 		for (uint32_t k = 0; k < b->rows[i].count; k++)
 			own[k] = at = get_delta(in, at);
 	}
+}
+
+static uint32_t get_near_line(struct reader *in, uint32_t line, uint32_t grid_ns, int64_t *phase)
+{
+	int64_t at = phase_on(*phase, grid_ns) - grid_ns / 1000;
+	int64_t difference = reader_svarint(in);
+
+	if (difference < -(int64_t)UINT32_MAX || difference > (int64_t)UINT32_MAX) {
+		in->failed = true;
+		return 0;
+	}
+	*phase = at + difference;
+	at += line_us(line, grid_ns) + difference;
+	if (at >= 0 && at <= (int64_t)UINT32_MAX)
+		return (uint32_t)at;
+	in->failed = true;
+	return 0;
+}
+
+static void get_offsets(struct block_codec *c, struct reader *in, struct store_block *b)
+{
+	int64_t phase = 0;
+
+	for (size_t i = 0; i < b->rows_n; i++) {
+		uint32_t *own = b->offsets_us + b->rows[i].first_offset, last = 0;
+		uint32_t grid_ns = c->kinds[c->row_kind[i]].grid_ns;
+
+		for (uint32_t k = 0; k < b->rows[i].count; k++) {
+			own[k] = grid_ns ? get_near_line(in, own[k], grid_ns, &phase) :
+					   get_delta(in, last);
+			if (own[k] < last)
+				in->failed = true;
+			last = own[k];
+		}
+	}
+}
+
+static int get_parts(struct block_codec *c, struct reader *in, struct store_block *b)
+{
+	get_keys(c, in, b);
+	/* The counts say where the offsets go: nothing is stored by counts that do not add up. */
+	if (!in->failed)
+		get_stacks(in, b);
+	if (!in->failed)
+		get_seen(c, in, b);
+	if (!in->failed)
+		get_lines(c, in, b);
+	if (!in->failed)
+		get_offsets(c, in, b);
+	return in->failed || in->p != in->end ? -EBADMSG : 0;
 }
 
 int block_decode(struct block_codec *c, const void *data, size_t size, struct store_block *ret)
@@ -531,18 +708,8 @@ int block_decode(struct block_codec *c, const void *data, size_t size, struct st
 		return r;
 	in = (struct reader){ c->raw.data, c->raw.data + c->raw.size, false };
 	r = get_head(c, &in, ret);
-	if (r == 0) {
-		get_who(c, &in, ret);
-		/* The counts say where the offsets go: nothing is stored by counts that do not add up. */
-		if (!in.failed)
-			get_what(c, &in, ret);
-		if (!in.failed)
-			get_seen(c, &in, ret);
-		if (!in.failed)
-			get_offsets(&in, ret);
-		if (in.failed || in.p != in.end)
-			r = -EBADMSG;
-	}
+	if (r == 0)
+		r = get_parts(c, &in, ret);
 	if (r < 0)
 		ret->rows_n = ret->offsets_n = 0;
 	return r;
