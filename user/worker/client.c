@@ -52,12 +52,11 @@ static int request(struct helper *h, const void *head, size_t head_size, const v
 	return r == -EPIPE ? -EAGAIN : r;
 }
 
-/* The next packet; what goes wrong here is the file's doing, and the helper's end. */
-static int receive(struct client *c, struct helper *h, const struct job *job, uint64_t *deadline,
-		   size_t *ret_size, int *ret_fd)
+/* The next packet; what goes wrong here is somebody's doing, and the helper's end. */
+static int receive(struct client *c, struct helper *h, uint64_t *deadline, size_t *ret_size,
+		   int *ret_fd, bool *ret_hung)
 {
-	bool hung = false;
-	int r = helper_wait(h, deadline, &hung);
+	int r = helper_wait(h, deadline, ret_hung);
 
 	if (r == 0)
 		r = channel_recv(h->sock, c->packet, sizeof(c->packet), ret_size, ret_fd);
@@ -70,7 +69,51 @@ static int receive(struct client *c, struct helper *h, const struct job *job, ui
 		r = -EPIPE;
 	c->timeouts += r == -ETIMEDOUT;
 	c->deaths += r == -EPIPE;
-	suspects_add(&c->suspects, job->file.dev, job->file.inode, r, hung);
+	return r;
+}
+
+static void blame(struct client *c, const struct job *job, int error, bool hung)
+{
+	if (error == -ETIMEDOUT || error == -EPIPE)
+		suspects_add(&c->suspects, job->file.dev, job->file.inode, error, hung);
+}
+
+static int take_open_reply(struct client *c, size_t size, bool *found, struct open_reply *ret,
+			   const int *fd)
+{
+	struct open_reply reply;
+
+	if (size != sizeof(reply))
+		return -EPROTO;
+	memcpy(&reply, c->packet, sizeof(reply));
+	if (reply.magic != WORKER_MAGIC || reply.sequence != c->opener.sequence || reply.error > 0)
+		return -EPROTO;
+	if (reply.last ? (reply.error == 0) != (*fd >= 0) : *found || *fd >= 0)
+		return -EPROTO;
+	*found = true;
+	*ret = reply;
+	return 0;
+}
+
+/* Found, then opened: only what hangs or kills behind the first is the file's fault. */
+static int receive_opened(struct client *c, const struct job *job, uint64_t *deadline,
+			  struct open_reply *reply, int *ret_fd)
+{
+	bool found = false, hung = false;
+	size_t size;
+	int r = 0;
+
+	while (r == 0 && !reply->last) {
+		r = receive(c, &c->opener, deadline, &size, ret_fd, &hung);
+		if (r == 0)
+			r = take_open_reply(c, size, &found, reply, ret_fd);
+		else if (found)
+			blame(c, job, r, hung);
+		else if (r == -ETIMEDOUT)
+			suspects_add_path(&c->suspects);
+	}
+	if (r == -EPROTO)
+		helper_end(&c->opener);
 	return r;
 }
 
@@ -84,25 +127,19 @@ static int open_file(struct client *c, const struct job *job, struct file_identi
 				  .pid = job->file.pid,
 				  .start = job->file.start,
 				  .end = job->file.end,
-				  .path_size = (uint32_t)strlen(job->path) };
+				  .path_size = (uint32_t)strlen(job->path),
+				  .careful = suspects_careful(&c->suspects) };
+	struct open_reply reply = { 0 };
 	_cleanup_close_ int fd = -1;
-	struct open_reply reply;
 	uint64_t deadline;
-	size_t size;
 	int r = request(&c->opener, &q, sizeof(q), job->path, q.path_size, -1, &deadline);
 
 	if (r == 0)
-		r = receive(c, &c->opener, job, &deadline, &size, &fd);
+		r = receive_opened(c, job, &deadline, &reply, &fd);
+	if (r == 0)
+		r = reply.error;
 	if (r < 0)
 		return r;
-	memcpy(&reply, c->packet, sizeof(reply));
-	if (size != sizeof(reply) || reply.magic != WORKER_MAGIC || reply.sequence != q.sequence ||
-	    reply.error > 0 || (reply.error == 0) != (fd >= 0)) {
-		helper_end(&c->opener);
-		return -EPROTO;
-	}
-	if (reply.error < 0)
-		return reply.error;
 	*ret_identity = reply.identity;
 	*ret_fd = TAKE_FD(fd);
 	return 0;
@@ -119,21 +156,23 @@ static int parse_part(struct client *c, const struct job *job, const struct file
 				   .kind = job->kind,
 				   .offsets_n = (uint32_t)n,
 				   .identity = *identity };
-	bool last = false, leaving = false;
+	bool last = false, leaving = false, hung = false;
 	uint64_t deadline;
 	size_t size;
 	int r = request(&c->parser, &q, sizeof(q), job->offsets + first, n * sizeof(*job->offsets),
 			fd, &deadline);
 
 	while (r == 0 && !last) {
-		r = receive(c, &c->parser, job, &deadline, &size, NULL);
-		if (r == 0)
+		r = receive(c, &c->parser, &deadline, &size, NULL, &hung);
+		if (r < 0)
+			blame(c, job, r, hung);
+		else
 			r = reply_take(reply, c->packet, size, q.sequence, first + n, &last,
 				       &leaving);
 	}
 	/* One that breaks the rules may be somebody else's by now. */
 	if (r == -EPROTO) {
-		suspects_add(&c->suspects, job->file.dev, job->file.inode, -EPIPE, false);
+		blame(c, job, -EPIPE, false);
 		helper_end(&c->parser);
 		return -EPIPE;
 	}

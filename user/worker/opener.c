@@ -3,7 +3,7 @@
  * The opener: keeps root's right to open files and does nothing else. An open can hang for ever (FUSE, a dead
  * server), which is why it is a process of its own. The file is first found with O_PATH, which asks neither a
  * FUSE server nor a driver, wakes no writer of a FIFO and rewinds no tape; only a regular file that is
- * the one asked for is then opened.
+ * the one asked for is then opened, and the agent is told before.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,6 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -32,24 +31,27 @@ static bool has_other_dev(int fd)
 	       (s.f_type == OVERLAYFS_SUPER_MAGIC || s.f_type == BTRFS_SUPER_MAGIC);
 }
 
-/* 0 when fd is the file asked for; -ESTALE for another file, -EINVAL for what is no file. */
-static int check(int fd, const struct open_request *q, struct file_identity *ret)
+/* From what the kernel knows already: a file system is not asked, it may not answer. */
+static int identify(int fd, struct statx *ret)
 {
-	struct stat s;
-
-	if (fstat(fd, &s) < 0)
+	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, ret) < 0)
 		return -errno;
-	if (!S_ISREG(s.st_mode))
-		return -EINVAL;
-	if (s.st_ino != q->inode)
+	return S_ISREG(ret->stx_mode) ? 0 : -EINVAL;
+}
+
+/* 0 when fd is the file asked for; -ESTALE for another file, -EINVAL for what is no file. */
+static int check(int fd, const struct open_request *q)
+{
+	struct statx s;
+	int r = identify(fd, &s);
+
+	if (r < 0)
+		return r;
+	if (s.stx_ino != q->inode)
 		return -ESTALE;
-	if ((major(s.st_dev) << 20 | minor(s.st_dev)) != q->dev && !has_other_dev(fd))
+	if ((s.stx_dev_major << 20 | s.stx_dev_minor) != q->dev &&
+	    (q->careful || !has_other_dev(fd)))
 		return -ESTALE;
-	*ret = (struct file_identity){ .dev = s.st_dev,
-				       .inode = s.st_ino,
-				       .size = (uint64_t)s.st_size,
-				       .mtime_ns = (uint64_t)s.st_mtim.tv_sec * 1000000000ULL +
-						   (uint64_t)s.st_mtim.tv_nsec };
 	return 0;
 }
 
@@ -64,19 +66,6 @@ static int reopen(int path_fd, int *ret)
 		return -errno;
 	*ret = fd;
 	return 0;
-}
-
-/* Takes path_fd (or -1 with errno). */
-static int open_checked(int path_fd, const struct open_request *q, struct open_reply *reply,
-			int *ret)
-{
-	_cleanup_close_ int held = path_fd;
-	int r;
-
-	if (held < 0)
-		return -errno;
-	r = check(held, q, &reply->identity);
-	return r < 0 ? r : reopen(held, ret);
 }
 
 static int open_map_file(const struct open_request *q)
@@ -102,34 +91,75 @@ static int open_in_root(const struct open_request *q, const char *path)
 	return (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
 }
 
-/* The first way that leads to the file; else the error that says most: another file beats no file. */
-static int find(const struct open_request *q, const char *path, struct open_reply *reply, int *ret)
+static int open_path(const struct open_request *q, const char *path, int way)
 {
-	int best = -ENOENT, r;
+	if (way == 0)
+		return open_map_file(q);
+	return way == 1 ? open_in_root(q, path) : open(path, O_PATH | O_CLOEXEC);
+}
+
+/* By the first way that leads to it; else the error that says most: another file beats no file. */
+static int find(const struct open_request *q, const char *path, int *ret)
+{
+	int best = -ENOENT;
 
 	for (int way = q->pid ? 0 : 2; way < 3; way++) {
-		if (way == 0 && !q->end)
+		_cleanup_close_ int fd = -1;
+		int r;
+
+		if (way == 0 ? !q->end : path[0] != '/' || q->careful)
 			continue;
-		if (way > 0 && path[0] != '/')
-			continue;
-		if (way == 0)
-			r = open_checked(open_map_file(q), q, reply, ret);
-		else if (way == 1)
-			r = open_checked(open_in_root(q, path), q, reply, ret);
-		else
-			r = open_checked(open(path, O_PATH | O_CLOEXEC), q, reply, ret);
-		if (r == 0)
+		fd = open_path(q, path, way);
+		r = fd < 0 ? -errno : check(fd, q);
+		if (r == 0) {
+			*ret = TAKE_FD(fd);
 			return 0;
+		}
 		if (best == -ENOENT)
 			best = r;
 	}
 	return best;
 }
 
+static int open_found(int path_fd, struct open_reply *reply, int *ret)
+{
+	_cleanup_close_ int fd = -1;
+	struct statx s;
+	int r = reopen(path_fd, &fd);
+
+	if (r == 0)
+		r = identify(fd, &s);
+	if (r < 0)
+		return r;
+	reply->identity = (struct file_identity){
+		.dev = (uint64_t)s.stx_dev_major << 32 | s.stx_dev_minor,
+		.inode = s.stx_ino,
+		.size = s.stx_size,
+		.mtime_ns = (uint64_t)s.stx_mtime.tv_sec * 1000000000ULL + s.stx_mtime.tv_nsec,
+	};
+	*ret = TAKE_FD(fd);
+	return 0;
+}
+
+static int answer(const struct open_request *q, const char *path)
+{
+	struct open_reply reply = { .magic = WORKER_MAGIC, .sequence = q->sequence };
+	_cleanup_close_ int found = -1, fd = -1;
+	int r;
+
+	reply.error = find(q, path, &found);
+	if (reply.error == 0) {
+		r = channel_send(WORKER_HELPER_FD, &reply, sizeof(reply), NULL, 0, -1);
+		if (r < 0)
+			return r;
+		reply.error = open_found(found, &reply, &fd);
+	}
+	reply.last = 1;
+	return channel_send(WORKER_HELPER_FD, &reply, sizeof(reply), NULL, 0, fd);
+}
+
 static int serve(char *packet)
 {
-	struct open_reply reply = { .magic = WORKER_MAGIC };
-	_cleanup_close_ int fd = -1;
 	struct open_request q;
 	size_t size;
 	int r;
@@ -143,9 +173,7 @@ static int serve(char *packet)
 	if (q.magic != WORKER_MAGIC || q.path_size != size - sizeof(q))
 		return -EBADMSG;
 	packet[size] = 0;
-	reply.sequence = q.sequence;
-	reply.error = find(&q, packet + sizeof(q), &reply, &fd);
-	return channel_send(WORKER_HELPER_FD, &reply, sizeof(reply), NULL, 0, fd);
+	return answer(&q, packet + sizeof(q));
 }
 
 int worker_opener_main(void)

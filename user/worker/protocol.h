@@ -30,7 +30,7 @@ struct open_request {
 	uint64_t inode, start, end;
 	uint32_t dev, pid;
 	uint32_t path_size; /* bytes behind this header, without a NUL */
-	uint32_t pad;
+	uint32_t careful;   /* ask no file system anything that it may leave unanswered */
 };
 
 /* What was opened, by fstat: tells whether a file that is known has changed. */
@@ -38,11 +38,15 @@ struct file_identity {
 	uint64_t dev, inode, size, mtime_ns;
 };
 
-/* With a descriptor when error is 0. */
+/*
+ * Two for a request that finds its file: the first, before it is opened, says that it is found. A hang
+ * behind it is this file's; one before it may be anybody's whose path was walked.
+ */
+/* The last one has a descriptor when error is 0. */
 struct open_reply {
 	uint32_t magic, sequence;
 	int32_t error;
-	uint32_t pad;
+	uint32_t last;
 	struct file_identity identity;
 };
 

@@ -51,8 +51,10 @@ static const int common_calls[] = {
 static const int parser_calls[] = { SCMP_SYS(pread64), SCMP_SYS(lseek) };
 
 static const int opener_calls[] = {
-	SCMP_SYS(openat),     SCMP_SYS(openat2), SCMP_SYS(fstat),
-	SCMP_SYS(newfstatat), SCMP_SYS(fstatfs),
+	SCMP_SYS(openat),
+	SCMP_SYS(openat2),
+	SCMP_SYS(statx),
+	SCMP_SYS(fstatfs),
 };
 
 #ifdef KYMO_SANITIZED

@@ -17,15 +17,11 @@ struct file_key {
 	uint32_t pad;
 };
 
-struct device {
-	uint32_t hangs;
-	uint64_t until_ns;
-};
-
 void suspects_init(struct suspects *s)
 {
 	hmap_init(&s->files, sizeof(struct file_key), sizeof(int), FILES_MAX);
-	hmap_init(&s->devices, sizeof(uint32_t), sizeof(struct device), DEVICES_MAX);
+	s->paths = (struct hangs){ 0 };
+	hmap_init(&s->devices, sizeof(uint32_t), sizeof(struct hangs), DEVICES_MAX);
 }
 
 void suspects_release(struct suspects *s)
@@ -46,26 +42,41 @@ static void *put(struct hmap *m, const void *key)
 	return value;
 }
 
+static void add_hang(struct hangs *h)
+{
+	if (++h->n < HANGS_MAX)
+		return;
+	*h = (struct hangs){ .until_ns = clock_mono_ns() + REST_NS };
+}
+
 void suspects_add(struct suspects *s, uint32_t dev, uint64_t inode, int error, bool hung)
 {
 	struct file_key key = { .inode = inode, .dev = dev };
 	int *known = put(&s->files, &key);
-	struct device *d;
+	struct hangs *d;
 
 	if (known)
 		*known = error;
 	d = hung ? put(&s->devices, &dev) : NULL;
-	if (d && ++d->hangs >= HANGS_MAX) {
-		d->hangs = 0;
-		d->until_ns = clock_mono_ns() + REST_NS;
-	}
+	if (d)
+		add_hang(d);
+}
+
+void suspects_add_path(struct suspects *s)
+{
+	add_hang(&s->paths);
+}
+
+bool suspects_careful(const struct suspects *s)
+{
+	return clock_mono_ns() < s->paths.until_ns;
 }
 
 int suspects_check(const struct suspects *s, uint32_t dev, uint64_t inode)
 {
 	struct file_key key = { .inode = inode, .dev = dev };
 	const int *known = hmap_get(&s->files, &key);
-	const struct device *d = hmap_get(&s->devices, &dev);
+	const struct hangs *d = hmap_get(&s->devices, &dev);
 
 	if (known)
 		return *known;
