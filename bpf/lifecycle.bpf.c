@@ -22,8 +22,9 @@ int on_fork(__u64 *ctx)
 }
 
 /*
- * A task's last moment, after it was reaped: at sched_process_exit it still has its memory map to take
- * down, which can be the longest part of a process. By now its pid may be another's, hence the start.
+ * A task's last moment, after it was reaped: at sched_process_exit it still has its memory map to
+ * take down, which can be the longest part of a process. By now its pid may be another's, hence the
+ * start.
  */
 SEC("tp_btf/sched_process_free")
 int on_free(__u64 *ctx)

@@ -52,7 +52,8 @@ static __always_inline int user_stack(struct scratch *s, __u32 slot, struct task
 }
 
 static __always_inline void sample_begin(struct scratch *s, struct task_struct *task,
-					 struct mm_struct *mm, enum kymo_source source, __u64 weight)
+					 struct mm_struct *mm, enum kymo_source source,
+					 __u64 weight)
 {
 	struct kymo_sample *head = &s->record.head;
 
@@ -132,7 +133,10 @@ static __always_inline void sample_take(void *ctx, enum context context, bool ke
 SEC("perf_event")
 int on_cpu_clock(struct bpf_perf_event_data *ctx)
 {
-	/* Volatile: clang would read the low byte alone, which the verifier refuses for this context. */
+	/*
+	 * Volatile: clang would read the low byte alone, which the verifier refuses for this
+	 * context.
+	 */
 	__u64 cs = *(volatile unsigned long *)&ctx->regs.cs;
 
 	if (wanted(bpf_get_current_task_btf()))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Fields that changed between Linux 6.1 and today. What stands behind ___ is cut off when the type is
- * looked up in the running kernel; bpf_core_field_exists tells which flavour that kernel has.
+ * Fields that changed between Linux 6.1 and today. What stands behind ___ is cut off when the type
+ * is looked up in the running kernel; bpf_core_field_exists tells which flavour that kernel has.
  */
 #ifndef KYMO_FLAVORS_H
 #define KYMO_FLAVORS_H

@@ -15,12 +15,17 @@ struct pt_regs {
 	unsigned long ip, cs, flags, sp, ss;
 };
 
-/* Code segments: the low two bits are 0 in kernel mode; 32-bit programs run in their own segment. */
+/*
+ * Code segments: the low two bits are 0 in kernel mode; 32-bit programs run in their own segment.
+ */
 #define KYMO_CS_MODE_MASK     3
 #define KYMO_CS_SELECTOR_MASK 0xffff
 #define KYMO_CS_USER_32	      0x23
 
-/* Its number (arch/x86/entry/syscalls/syscall_64.tbl); orig_ax holds it while the thread is in the kernel for it. */
+/*
+ * Its number (arch/x86/entry/syscalls/syscall_64.tbl); orig_ax holds it while the thread is in the
+ * kernel for it.
+ */
 #define KYMO_SYSCALL_FUTEX 202
 
 #else

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The kernel types and fields that kymo reads, and no others: what we depend on. Fields are found by
- * name in the running kernel's BTF (preserve_access_index), so order and padding here mean nothing;
- * tests/bpf/test_fields.c holds every field against that BTF. Fields that changed between 6.1 and
- * today stand in flavors.h. Registers stand in registers.h: they are fixed (UAPI), not relocated.
+ * The kernel types and fields that kymo reads, and no others: what we depend on. Fields are found
+ * by name in the running kernel's BTF (preserve_access_index), so order and padding here mean
+ * nothing; tests/bpf/test_fields.c holds every field against that BTF. Fields that changed between
+ * 6.1 and today stand in flavors.h. Registers stand in registers.h: they are fixed (UAPI), not
+ * relocated.
  */
 #ifndef KYMO_VMLINUX_H
 #define KYMO_VMLINUX_H
@@ -12,7 +13,7 @@
 
 typedef _Bool bool;
 enum { false = 0, true = 1 };
-#define NULL ((void *)0)
+#define NULL		       ((void *)0)
 #define offsetof(type, member) __builtin_offsetof(type, member)
 
 typedef unsigned char __u8;
@@ -48,7 +49,9 @@ enum {
 	BPF_RB_NO_WAKEUP = 1,
 };
 
-/* The context of a perf event's program (include/uapi/linux/bpf_perf_event.h): read in whole longs. */
+/*
+ * The context of a perf event's program (include/uapi/linux/bpf_perf_event.h): read in whole longs.
+ */
 struct bpf_perf_event_data {
 	struct pt_regs regs;
 	__u64 sample_period;

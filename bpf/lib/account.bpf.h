@@ -19,20 +19,21 @@ static __always_inline void who_read(struct kymo_who *who, struct task_struct *t
 }
 
 /*
- * One kind of page. The kernel adds up per-CPU parts only now and then, and what lies here may differ from
- * the exact sum by max(32, 2 * CPUs) - 1 pages for each CPU (before 6.2: 63 pages for each thread), and be below 0.
- * A macro: only a constant index is relocated by the element's size in the running kernel. 6.1's verifier does
- * not look through the typedef of an array's elements: hence a probe read of them.
+ * One kind of page. The kernel adds up per-CPU parts only now and then, and what lies here may
+ * differ from the exact sum by max(32, 2 * CPUs) - 1 pages for each CPU (before 6.2: 63 pages for
+ * each thread), and be below 0. A macro: only a constant index is relocated by the element's size
+ * in the running kernel. 6.1's verifier does not look through the typedef of an array's elements:
+ * hence a probe read of them.
  */
-#define PAGES_READ(mm, kind)                                                                \
-	({                                                                                  \
-		struct mm_struct___before_6_2 *_old = (void *)(mm);                         \
-		__s64 _pages = 0;                                                           \
-		if (bpf_core_field_exists(_old->rss_stat.count))                            \
+#define PAGES_READ(mm, kind)                                                                 \
+	({                                                                                   \
+		struct mm_struct___before_6_2 *_old = (void *)(mm);                          \
+		__s64 _pages = 0;                                                            \
+		if (bpf_core_field_exists(_old->rss_stat.count))                             \
 			bpf_core_read(&_pages, sizeof(_pages), &_old->rss_stat.count[kind]); \
-		else                                                                        \
-			_pages = (mm)->rss_stat[kind].count;                                \
-		_pages < 0 ? 0 : _pages;                                                    \
+		else                                                                         \
+			_pages = (mm)->rss_stat[kind].count;                                 \
+		_pages < 0 ? 0 : _pages;                                                     \
 	})
 
 static __always_inline void memory_read(struct kymo_counters *c, struct mm_struct *mm)

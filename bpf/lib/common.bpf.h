@@ -9,7 +9,10 @@
 
 #include "lib/maps.bpf.h"
 
-/* Keeps clang from moving or splitting what was checked about a value: 6.1 loses the bound of a spilled index. */
+/*
+ * Keeps clang from moving or splitting what was checked about a value: 6.1 loses the bound of a
+ * spilled index.
+ */
 #define opaque(value) asm volatile("" : "+r"(value))
 
 static __always_inline void count(enum kymo_counter which)

@@ -1,17 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Which processes are Python, and where their interpreter lies: found once per memory map by looking
- * for a file of python_binaries among its executable mappings, then kept in python_processes.
+ * Which processes are Python, and where their interpreter lies: found once per memory map by
+ * looking for a file of python_binaries among its executable mappings, then kept in
+ * python_processes.
  */
 #ifndef KYMO_BPF_INTERPRETER_H
 #define KYMO_BPF_INTERPRETER_H
 
 #include "lib/mapping.bpf.h"
 
-/* Bounds of one search: leaves of the tree (up to 16 mappings each), executable mappings with a file. */
+/*
+ * Bounds of one search: leaves of the tree (up to 16 mappings each), executable mappings with a
+ * file.
+ */
 #define SEARCH_LEAVES_MAX 48
 #define SEARCH_FILES_MAX  64
-/* A process without an interpreter that has mapped more code since (dlopen) is looked at again this late. */
+/*
+ * A process without an interpreter that has mapped more code since (dlopen) is looked at again this
+ * late.
+ */
 #define SEARCH_AGAIN_NS 1000000000ULL
 
 enum interpreter_try {
@@ -37,8 +44,8 @@ static __always_inline int interpreter_try_mapping(struct scratch *s, const stru
 }
 
 /*
- * One slot of the leaf in s->maple. Slots behind the leaf's last may hold what was there before, the
- * sixteenth also metadata: only a mapping that lies where the pivots say is one.
+ * One slot of the leaf in s->maple. Slots behind the leaf's last may hold what was there before,
+ * the sixteenth also metadata: only a mapping that lies where the pivots say is one.
  */
 __weak __noinline int interpreter_try_slot(__u32 slot, __u32 index)
 {
@@ -75,8 +82,8 @@ __weak __noinline int interpreter_try_leaf(__u32 slot)
 }
 
 /*
- * The program itself first, then from the top of the memory map down: libraries are mapped early, so
- * they lie above whatever the program mapped later. 1: found.
+ * The program itself first, then from the top of the memory map down: libraries are mapped early,
+ * so they lie above whatever the program mapped later. 1: found.
  */
 __weak __noinline int interpreter_search(__u32 slot)
 {
@@ -139,7 +146,9 @@ static __always_inline void process_get(struct scratch *s, __u32 slot, const str
 	bpf_map_update_elem(&python_processes, &key, &s->process, BPF_ANY);
 }
 
-/* Whether the current process is an interpreter: then s->process, s->binary and s->layout are set. */
+/*
+ * Whether the current process is an interpreter: then s->process, s->binary and s->layout are set.
+ */
 __weak __noinline int interpreter_find(__u32 slot)
 {
 	struct scratch *s = scratch_get(slot);

@@ -19,12 +19,15 @@
 #define MAPLE_ROOT_TAG	    2
 #define PAGE_SHIFT	    12
 
-/* maple_range_64 and leaves: parent, 15 pivots, 16 slots; maple_arange_64: parent, 9 pivots, 10 slots. */
-#define MAPLE_PIVOT_AT	   1
-#define MAPLE_RANGE_PIVOTS 15
-#define MAPLE_RANGE_SLOT   16
+/*
+ * maple_range_64 and leaves: parent, 15 pivots, 16 slots; maple_arange_64: parent, 9 pivots, 10
+ * slots.
+ */
+#define MAPLE_PIVOT_AT	    1
+#define MAPLE_RANGE_PIVOTS  15
+#define MAPLE_RANGE_SLOT    16
 #define MAPLE_ARANGE_PIVOTS 9
-#define MAPLE_ARANGE_SLOT  10
+#define MAPLE_ARANGE_SLOT   10
 
 /*
  * 1 where the range that the pivot ends lies below the page. Without a branch, which keeps the
@@ -69,7 +72,10 @@ static __always_inline __u64 maple_entry(struct maple_search *m, __u64 type, __u
 	return m->node[slots + at];
 }
 
-/* Finds the range with the address: s->maple.first, .entry (0: a gap), and its leaf: .node, .leaf_first. 0 or -1. */
+/*
+ * Finds the range with the address: s->maple.first, .entry (0: a gap), and its leaf: .node,
+ * .leaf_first. 0 or -1.
+ */
 __weak __noinline int maple_find(__u32 slot, __u64 address)
 {
 	struct scratch *s = scratch_get(slot);
@@ -112,7 +118,10 @@ static __always_inline int mapping_read(struct mapping *to, __u64 vma_address)
 	return 0;
 }
 
-/* The mapping with the address, into s->mapping, which is also the cache of the last one. 0, or -1: none. */
+/*
+ * The mapping with the address, into s->mapping, which is also the cache of the last one. 0, or -1:
+ * none.
+ */
 __weak __noinline int mapping_find(__u32 slot, __u64 address)
 {
 	struct scratch *s = scratch_get(slot);

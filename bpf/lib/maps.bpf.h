@@ -11,7 +11,10 @@
 
 const volatile struct kymo_config config __weak = { 0 };
 
-/* Bumped by user space after each change of python_binaries: negative results are then looked at again. */
+/*
+ * Bumped by user space after each change of python_binaries: negative results are then looked at
+ * again.
+ */
 volatile __u32 python_generation __weak = 0;
 
 struct {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The working memory of one sample. A BPF stack has 512 bytes and a global function takes no pointer
- * into a map, so all that the walkers share lies here and they pass the slot's number: one slot per
- * CPU and context, since a timer can interrupt another program of ours on the same CPU.
+ * The working memory of one sample. A BPF stack has 512 bytes and a global function takes no
+ * pointer into a map, so all that the walkers share lies here and they pass the slot's number: one
+ * slot per CPU and context, since a timer can interrupt another program of ours on the same CPU.
  */
 #ifndef KYMO_BPF_SCRATCH_H
 #define KYMO_BPF_SCRATCH_H
@@ -35,7 +35,7 @@ struct maple_search {
 	__u64 node[MAPLE_NODE_BYTES / 8];
 	__u64 first; /* the lowest address of the range that was found, also where it is a gap */
 	__u64 leaf_first; /* the lowest address of its leaf */
-	__u64 entry; /* the range's entry: a mapping's address or 0 */
+	__u64 entry;	  /* the range's entry: a mapping's address or 0 */
 };
 
 #define STACK_WINDOW_BYTES 1024
@@ -45,7 +45,7 @@ struct native_walk {
 	__u64 fs_base; /* of the thread: pthread_self on glibc */
 	__u8 leaf;     /* the frame is the interrupted one */
 	__u8 pad[7];
-	__u64 window_start; /* address of window[0]; 0 = nothing read yet */
+	__u64 window_start;		      /* address of window[0]; 0 = nothing read yet */
 	__u8 window[STACK_WINDOW_BYTES + 64]; /* a masked offset plus a whole read stays inside */
 };
 
@@ -61,11 +61,11 @@ struct python_process {
 };
 
 /*
- * State of the Python walk over the samples's frames: written and read by walk_python.bpf.h alone but for
- * `active` and `done`, which the mixed walk (walk.bpf.h) reads.
+ * State of the Python walk over the samples's frames: written and read by walk_python.bpf.h alone
+ * but for `active` and `done`, which the mixed walk (walk.bpf.h) reads.
  */
 struct python_walk {
-	__u64 futex; /* set by who takes the registers: what the thread waits on in futex(2), else 0 */
+	__u64 futex; /* what the thread waits on in futex(2), else 0: set with the registers */
 	__u64 thread_state;
 	__u64 frame;	  /* the next frame to emit; 0 = none left */
 	__u64 code;	  /* its code object */
@@ -75,7 +75,8 @@ struct python_walk {
 	__u32 empty;	  /* the newest eval loop has no frame of its own yet */
 	__u32 codes;	  /* new code objects copied in this sample */
 	__u32 end;	  /* why a step stopped the walk; 0 = it goes on */
-	__u64 head[KYMO_PYTHON_HEAD_BYTES / 8]; /* what was read last: a thread state, frame or code object */
+	__u64 head[KYMO_PYTHON_HEAD_BYTES /
+		   8]; /* what was read last: a thread state, frame or code object */
 };
 
 /* KYMO_RECORD_CODE as it goes into the ring; each part may be followed by a word of zeroes. */
@@ -85,7 +86,10 @@ struct python_code_buffer {
 	__u64 body[(CODE_TEXT_BYTES + KYMO_LINE_TABLE_MAX) / 8 + 1];
 };
 
-/* The record as it goes into the ring: frames follow without gaps, so user frames begin where kernel frames end. */
+/*
+ * The record as it goes into the ring: frames follow without gaps, so user frames begin where
+ * kernel frames end.
+ */
 #define SAMPLE_BODY_BYTES \
 	(KYMO_KERNEL_FRAMES_MAX * 8 + KYMO_USER_FRAMES_MAX * sizeof(struct kymo_frame))
 
@@ -100,11 +104,12 @@ struct scratch {
 	struct native_walk native;
 	struct mapping mapping; /* the last one found */
 	struct maple_search maple;
-	struct python_process process; /* the current process's: a copy, one lookup per sample */
+	struct python_process process;	  /* the current process's: a copy, one lookup per sample */
 	struct kymo_python_binary binary; /* the same; valid where process.found */
 	struct kymo_python_layout layout;
 	struct python_walk python;
-	struct sample_record record; /* last: a frame's offset is bounded by the rest of the value */
+	struct sample_record
+		record; /* last: a frame's offset is bounded by the rest of the value */
 };
 
 #endif

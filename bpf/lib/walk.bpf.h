@@ -7,7 +7,10 @@
 #include "lib/walk_native.bpf.h"
 #include "lib/walk_python.bpf.h"
 
-/* The pc of the frame at hand is inside the interpreter's eval loop. A return address may be the byte behind it. */
+/*
+ * The pc of the frame at hand is inside the interpreter's eval loop. A return address may be the
+ * byte behind it.
+ */
 static __always_inline bool in_eval_loop(const struct scratch *s)
 {
 	__u64 pc = s->native.ip - (s->native.leaf ? 0 : 1);
@@ -20,7 +23,10 @@ static __always_inline bool in_eval_loop(const struct scratch *s)
 	return false;
 }
 
-/* One native frame, or the Python frames that it stands for; then to its caller. KYMO_END_NONE to go on. */
+/*
+ * One native frame, or the Python frames that it stands for; then to its caller. KYMO_END_NONE to
+ * go on.
+ */
 __weak __noinline int walk_step(__u32 slot)
 {
 	struct scratch *s = scratch_get(slot);
@@ -83,7 +89,8 @@ static __always_inline int walk_with_python(struct scratch *s, __u32 slot)
 
 /*
  * Takes the registers of the user side from where the kernel was entered: right from user and from
- * kernel mode. Global: its copy of the registers leaves the stack before the walk. 0, 32-bit: 1, or -1.
+ * kernel mode. Global: its copy of the registers leaves the stack before the walk. 0, 32-bit: 1, or
+ * -1.
  */
 __weak __noinline int walk_begin(__u32 slot)
 {

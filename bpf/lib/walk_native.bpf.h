@@ -58,7 +58,10 @@ static __always_inline int native_step_by_fp(struct scratch *s)
 
 	if (!n->bp)
 		return KYMO_END_FP_ZERO;
-	/* A frame lies above what is already unwound: anything else is a register used for something else. */
+	/*
+	 * A frame lies above what is already unwound: anything else is a register used for
+	 * something else.
+	 */
 	if ((n->bp & 7) || n->bp < n->sp || n->bp < USER_LOWEST)
 		return KYMO_END_FP_BROKEN;
 	if (stack_read_pair(s, n->bp, pair))

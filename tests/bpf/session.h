@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A recording for a test: keeps all that kern delivers, waits for conditions, and starts children that end by themselves. */
+/*
+ * A recording for a test: keeps all that kern delivers, waits for conditions, and starts children
+ * that end by themselves.
+ */
 #ifndef KYMO_TESTS_BPF_SESSION_H
 #define KYMO_TESTS_BPF_SESSION_H
 
@@ -160,7 +163,8 @@ static inline void session_await(struct session *s, pid_t pid, size_t samples)
 
 	while (session_count(s, pid) < samples) {
 		if (clock_mono_ns() > give_up)
-			fail_msg("process %d: %zu samples of %zu", pid, session_count(s, pid), samples);
+			fail_msg("process %d: %zu samples of %zu", pid, session_count(s, pid),
+				 samples);
 		nanosleep(&pause, NULL);
 		session_poll_until(s, clock_mono_ns() - 20 * NS_PER_MSEC);
 	}

@@ -120,7 +120,9 @@ static void fork_many(void *argument)
 	}
 }
 
-/* The dead are forgotten, or the map would fill up and a later process of the same pid be followed. */
+/*
+ * The dead are forgotten, or the map would fill up and a later process of the same pid be followed.
+ */
 static void test_the_dead_are_forgotten(void **state)
 {
 	uint64_t give_up;

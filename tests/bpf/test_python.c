@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which processes are Python is found out in the kernel, once per memory map: by file, in the program or a library, after fork and exec. */
+/*
+ * Which processes are Python is found out in the kernel, once per memory map: by file, in the
+ * program or a library, after fork and exec.
+ */
 #include "bpf/session.h"
 
 #include <fcntl.h>
@@ -12,11 +15,11 @@
 static const struct kern_options options = { .cpu_period_ns = NS_PER_SEC / 499 };
 
 /* Leaf first, as samples have it. */
-#define SCRIPT                                        \
-	"def function():\n"                           \
-	"    i = 0\n"                                 \
-	"    while True: i += 1\n"                    \
-	"def caller(): function()\n"                  \
+#define SCRIPT                       \
+	"def function():\n"          \
+	"    i = 0\n"                \
+	"    while True: i += 1\n"   \
+	"def caller(): function()\n" \
 	"def main(): caller()\n"
 static const char *const chain[] = { "function", "caller", "main", "<module>" };
 
@@ -132,7 +135,8 @@ static void await_chains(struct session *s, pid_t pid, size_t chains)
 
 	while (v.chains < chains) {
 		if (clock_mono_ns() > give_up)
-			fail_msg("%zu samples, %zu of Python, %zu of the chain", v.samples, v.python, v.chains);
+			fail_msg("%zu samples, %zu of Python, %zu of the chain", v.samples,
+				 v.python, v.chains);
 		session_await(s, pid, session_count(s, pid) + 20);
 		v = judge(s, pid);
 	}
@@ -160,7 +164,8 @@ static void check_interpreter(const struct interpreter *i)
 	for (size_t n = first; n < s.samples_n; n++) {
 		const struct kept_sample *sample = &s.samples[n];
 
-		if (sample->head.who.pid != (uint32_t)pid || sample->head.end == KYMO_END_PYTHON_TORN)
+		if (sample->head.who.pid != (uint32_t)pid ||
+		    sample->head.end == KYMO_END_PYTHON_TORN)
 			continue;
 		/* The process being killed has no memory map any more. */
 		if (sample->head.state & KYMO_STATE_NO_MM)
@@ -188,8 +193,10 @@ static void test_library(void **state)
 	struct interpreter i = { program, file };
 
 	(void)state;
-	snprintf(program, sizeof(program), "%s/versions/3.11.7/bin/python3.11", home ? home : "/root/.pyenv");
-	snprintf(file, sizeof(file), "%s/versions/3.11.7/lib/libpython3.11.so.1.0", home ? home : "/root/.pyenv");
+	snprintf(program, sizeof(program), "%s/versions/3.11.7/bin/python3.11",
+		 home ? home : "/root/.pyenv");
+	snprintf(file, sizeof(file), "%s/versions/3.11.7/lib/libpython3.11.so.1.0",
+		 home ? home : "/root/.pyenv");
 	if (!available(&i))
 		skip();
 	check_interpreter(&i);
@@ -239,13 +246,15 @@ static void test_fork(void **state)
 	tell_layouts(&s);
 	tell_binary(&s, "/usr/bin/python3.11");
 	session_start(&s);
-	pid = python_start("/usr/bin/python3.11",
-			   SCRIPT "import os, ctypes\n"
-				  "if os.fork() == 0: ctypes.CDLL(None).prctl(1, 9)\n" /* die with the parent */
-				  "main()\n");
+	pid = python_start(
+		"/usr/bin/python3.11", SCRIPT
+		"import os, ctypes\n"
+		"if os.fork() == 0: ctypes.CDLL(None).prctl(1, 9)\n" /* die with the parent */
+		"main()\n");
 	await_chains(&s, pid, 50);
 	for (size_t i = 0; i < s.events_n; i++)
-		if (s.events[i].event.kind == PROCESS_FORK && s.events[i].event.parent_pid == (uint32_t)pid &&
+		if (s.events[i].event.kind == PROCESS_FORK &&
+		    s.events[i].event.parent_pid == (uint32_t)pid &&
 		    s.events[i].event.pid != (uint32_t)pid)
 			child = (pid_t)s.events[i].event.pid;
 	assert_true(child > 0);
@@ -300,7 +309,7 @@ static void test_exec(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_program), cmocka_unit_test(test_library),
+		cmocka_unit_test(test_program),	   cmocka_unit_test(test_library),
 		cmocka_unit_test(test_told_later), cmocka_unit_test(test_fork),
 		cmocka_unit_test(test_exec),
 	};

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The sampler on this kernel: as many samples as the CPU time says, of whom they claim to be, with the kernel's own counters and true stacks. */
+/*
+ * The sampler on this kernel: as many samples as the CPU time says, of whom they claim to be, with
+ * the kernel's own counters and true stacks.
+ */
 #include "bpf/session.h"
 
 #include <fcntl.h>
@@ -53,7 +56,8 @@ static void test_rate(void **state)
 		assert_int_equal(s.samples[i].head.weight, PERIOD);
 		assert_int_not_equal(s.samples[i].head.who.tid, 0);
 		if (i > 0)
-			assert_true(s.samples[i].head.head.time_ns >= s.samples[i - 1].head.head.time_ns);
+			assert_true(s.samples[i].head.head.time_ns >=
+				    s.samples[i - 1].head.head.time_ns);
 	}
 	session_counters_are_clean(&s);
 	session_close(&s);
@@ -120,7 +124,8 @@ static uint64_t cgroup_id(pid_t pid)
 		if (strncmp(line, "0::", 3) != 0)
 			continue;
 		snprintf(folder, sizeof(folder), "/sys/fs/cgroup%s", line + 3);
-		if (stat(folder, &st) < 0 || access("/sys/fs/cgroup/cgroup.controllers", F_OK) < 0) {
+		if (stat(folder, &st) < 0 ||
+		    access("/sys/fs/cgroup/cgroup.controllers", F_OK) < 0) {
 			snprintf(folder, sizeof(folder), "/sys/fs/cgroup/unified%s", line + 3);
 			if (stat(folder, &st) < 0)
 				continue;
@@ -193,7 +198,8 @@ static void write_to_disk(const char *path)
 static void grow_and_burn(void *argument)
 {
 	struct counted *c = argument;
-	char *memory = mmap(NULL, TOUCHED_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *memory = mmap(NULL, TOUCHED_BYTES, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	memset(memory, 1, TOUCHED_BYTES);
 	write_to_disk(c->file);
@@ -202,7 +208,8 @@ static void grow_and_burn(void *argument)
 }
 
 struct reading {
-	uint64_t cpu_ns, minor, major, voluntary, involuntary, anon_pages, file_pages, write_bytes, read_bytes;
+	uint64_t cpu_ns, minor, major, voluntary, involuntary, anon_pages, file_pages, write_bytes,
+		read_bytes;
 };
 
 static struct reading read_proc(pid_t pid)
@@ -226,10 +233,12 @@ static struct reading read_proc(pid_t pid)
 	return r;
 }
 
-static void between(const char *name, uint64_t before, uint64_t value, uint64_t after, uint64_t slack)
+static void between(const char *name, uint64_t before, uint64_t value, uint64_t after,
+		    uint64_t slack)
 {
 	if (value + slack < before || value > after + slack)
-		fail_msg("%s: %" PRIu64 " is not between %" PRIu64 " and %" PRIu64, name, value, before, after);
+		fail_msg("%s: %" PRIu64 " is not between %" PRIu64 " and %" PRIu64, name, value,
+			 before, after);
 }
 
 static void test_counters(void **state)
@@ -263,11 +272,14 @@ static void test_counters(void **state)
 	between("major_faults", before.major, n->major_faults, after.major, 0);
 	between("voluntary", before.voluntary, n->voluntary_switches, after.voluntary, 0);
 	between("involuntary", before.involuntary, n->involuntary_switches, after.involuntary, 0);
-	between("anon", before.anon_pages, (uint64_t)n->rss_anon_pages, after.anon_pages, rss_slack);
-	between("file", before.file_pages, (uint64_t)n->rss_file_pages, after.file_pages, rss_slack);
+	between("anon", before.anon_pages, (uint64_t)n->rss_anon_pages, after.anon_pages,
+		rss_slack);
+	between("file", before.file_pages, (uint64_t)n->rss_file_pages, after.file_pages,
+		rss_slack);
 	between("read_bytes", before.read_bytes, n->read_bytes, after.read_bytes, 0);
 	between("write_bytes", before.write_bytes, n->write_bytes, after.write_bytes, 0);
-	assert_true(n->rss_anon_pages * sysconf(_SC_PAGESIZE) >= (int64_t)TOUCHED_BYTES - (int64_t)(rss_slack * 4096));
+	assert_true(n->rss_anon_pages * sysconf(_SC_PAGESIZE) >=
+		    (int64_t)TOUCHED_BYTES - (int64_t)(rss_slack * 4096));
 	assert_true(n->swap_pages >= 0 && n->rss_shmem_pages >= 0);
 	child_kill(pid);
 	unlink(c.file);
@@ -279,10 +291,11 @@ static void test_counters(void **state)
 /* ---- stacks ---- */
 
 /*
- * A chain with frame pointers whatever the test is compiled with. Each does something after its call,
- * so that none is a jump.
+ * A chain with frame pointers whatever the test is compiled with. Each does something after its
+ * call, so that none is a jump.
  */
-#define WITH_FRAME_POINTER __attribute__((noipa, optimize("no-omit-frame-pointer", "no-stack-protector")))
+#define WITH_FRAME_POINTER \
+	__attribute__((noipa, optimize("no-omit-frame-pointer", "no-stack-protector")))
 
 static volatile uint64_t work;
 
@@ -310,10 +323,14 @@ WITH_FRAME_POINTER static void chain_outer(void *depth)
 	work++;
 }
 
-/* Which of the chain's functions holds the address; they stand apart from each other by more than their size. */
+/*
+ * Which of the chain's functions holds the address; they stand apart from each other by more than
+ * their size.
+ */
 static int chain_function(uint64_t address)
 {
-	const uint64_t starts[] = { (uint64_t)chain_leaf, (uint64_t)chain_inner, (uint64_t)chain_outer };
+	const uint64_t starts[] = { (uint64_t)chain_leaf, (uint64_t)chain_inner,
+				    (uint64_t)chain_outer };
 	int found = -1;
 
 	for (int i = 0; i < 3; i++)
@@ -463,14 +480,10 @@ static void test_no_memory_map(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rate),
-		cmocka_unit_test(test_start_and_stop),
-		cmocka_unit_test(test_who),
-		cmocka_unit_test(test_counters),
-		cmocka_unit_test(test_chain),
-		cmocka_unit_test(test_too_deep),
-		cmocka_unit_test(test_kernel_stack),
-		cmocka_unit_test(test_no_memory_map),
+		cmocka_unit_test(test_rate),	     cmocka_unit_test(test_start_and_stop),
+		cmocka_unit_test(test_who),	     cmocka_unit_test(test_counters),
+		cmocka_unit_test(test_chain),	     cmocka_unit_test(test_too_deep),
+		cmocka_unit_test(test_kernel_stack), cmocka_unit_test(test_no_memory_map),
 	};
 
 	return cmocka_run_group_tests_name("bpf/sampler", tests, NULL, NULL);

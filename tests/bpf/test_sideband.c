@@ -4,13 +4,14 @@
 
 static const struct kern_options options = { .cpu_period_ns = NS_PER_SEC / 999 };
 
-static const struct kept_event *find(const struct session *s, enum process_event_kind kind, pid_t pid,
-				     const char *path)
+static const struct kept_event *find(const struct session *s, enum process_event_kind kind,
+				     pid_t pid, const char *path)
 {
 	for (size_t i = 0; i < s->events_n; i++) {
 		const struct kept_event *e = &s->events[i];
 
-		if (e->event.kind == kind && e->event.pid == (uint32_t)pid && (!path || strstr(e->path, path)))
+		if (e->event.kind == kind && e->event.pid == (uint32_t)pid &&
+		    (!path || strstr(e->path, path)))
 			return e;
 	}
 	fail_msg("no event %d of process %d", kind, pid);
@@ -44,7 +45,8 @@ static void test_a_short_life(void **state)
 	assert_int_equal(born->event.parent_pid, getpid());
 	assert_string_equal(exec->event.comm, "sh");
 	assert_true(born->turn < exec->turn && exec->turn < libc->turn && libc->turn < end->turn);
-	assert_true(libc->event.end > libc->event.start && libc->event.inode && libc->path[0] == '/');
+	assert_true(libc->event.end > libc->event.start && libc->event.inode &&
+		    libc->path[0] == '/');
 	for (size_t i = 0; i < s.samples_n; i++) {
 		const struct kept_sample *sample = &s.samples[i];
 
@@ -77,7 +79,8 @@ static void test_mappings_come_before_their_samples(void **state)
 	for (size_t i = 0; i < s.samples_n; i++) {
 		const struct kept_sample *sample = &s.samples[i];
 
-		if (sample->head.who.pid != (uint32_t)pid || strcmp(sample->head.who.comm, "sh") != 0)
+		if (sample->head.who.pid != (uint32_t)pid ||
+		    strcmp(sample->head.who.comm, "sh") != 0)
 			continue;
 		for (size_t f = 0; f < sample->head.user_frames; f++) {
 			bool found = false;
@@ -138,7 +141,8 @@ static void test_lost_events_are_told(void **state)
 	pid = child_start(fork_storm, NULL);
 	(void)child_wait(pid);
 	session_poll_until(&s, UINT64_MAX);
-	pid = child_start(exec_loop, NULL); /* the kernel tells of losses when there is room again */
+	pid = child_start(exec_loop,
+			  NULL); /* the kernel tells of losses when there is room again */
 	(void)child_wait(pid);
 	session_poll_until(&s, UINT64_MAX);
 	for (size_t i = 0; i < s.events_n; i++)

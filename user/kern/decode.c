@@ -43,7 +43,8 @@ int decode_sample(const void *data, size_t size, struct raw_sample *ret)
 
 	if (decode_type(data, size) != KYMO_RECORD_SAMPLE || size < sizeof(*head))
 		return -EBADMSG;
-	if (head->kernel_frames > KYMO_KERNEL_FRAMES_MAX || head->user_frames > KYMO_USER_FRAMES_MAX)
+	if (head->kernel_frames > KYMO_KERNEL_FRAMES_MAX ||
+	    head->user_frames > KYMO_USER_FRAMES_MAX)
 		return -EBADMSG;
 	if (size != sizeof(*head) + head->kernel_frames * sizeof(*kernel) +
 			    head->user_frames * sizeof(*user))
@@ -87,7 +88,10 @@ int decode_code(const void *data, size_t size, struct kern_code *ret)
 	return 0;
 }
 
-/* The bodies of perf's records (include/uapi/linux/perf_event.h, enum perf_event_type), behind the header. */
+/*
+ * The bodies of perf's records (include/uapi/linux/perf_event.h, enum perf_event_type), behind the
+ * header.
+ */
 struct perf_mmap2 {
 	uint32_t pid, tid;
 	uint64_t start, size, pgoff;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Records as they come out of the rings -> checked views. Pure functions over bytes: everything that
- * a reader of the view relies on (sizes, counts, enums, terminated strings) has been checked.
+ * Records as they come out of the rings -> checked views. Pure functions over bytes: everything
+ * that a reader of the view relies on (sizes, counts, enums, terminated strings) has been checked.
  */
 #ifndef KYMO_KERN_DECODE_H
 #define KYMO_KERN_DECODE_H
@@ -22,8 +22,8 @@ int decode_code(const void *data, size_t size, struct kern_code *ret);
 #define SIDEBAND_TRAILER_BYTES 8
 
 /*
- * A perf record of the sideband (struct perf_event_header and what follows). 1: *ret is an event, its
- * path points into data; 0: a record of no interest; -EBADMSG.
+ * A perf record of the sideband (struct perf_event_header and what follows). 1: *ret is an event,
+ * its path points into data; 0: a record of no interest; -EBADMSG.
  */
 int decode_sideband(const void *data, size_t size, struct process_event *ret);
 

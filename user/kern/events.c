@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The clock that samples: a software cpu-clock event per CPU. It runs from a timer interrupt (no PMU
- * and no NMI needed, so the walk may read user memory), whatever task is there.
+ * The clock that samples: a software cpu-clock event per CPU. It runs from a timer interrupt (no
+ * PMU and no NMI needed, so the walk may read user memory), whatever task is there.
  */
 #include <errno.h>
 #include <linux/perf_event.h>
@@ -15,8 +15,9 @@
 #include "kymo.skel.h"
 
 /*
- * exclude_idle: else an idle CPU, whose tick is stopped, is soon throttled (the kernel allows so many
- * interrupts between two ticks), and what then runs on it for less than a tick is never sampled.
+ * exclude_idle: else an idle CPU, whose tick is stopped, is soon throttled (the kernel allows so
+ * many interrupts between two ticks), and what then runs on it for less than a tick is never
+ * sampled.
  */
 static int open_cpu_clock(uint32_t cpu, uint64_t period_ns)
 {

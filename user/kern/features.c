@@ -70,8 +70,8 @@ int features_check(const struct features *f, char **ret_message)
 	int n;
 
 	if (!new_enough(f->release)) {
-		n = asprintf(&message, "Linux %s is too old: kymo needs Linux %d.%d or later", f->release,
-			     KERNEL_VERSION_MIN_MAJOR, KERNEL_VERSION_MIN_MINOR);
+		n = asprintf(&message, "Linux %s is too old: kymo needs Linux %d.%d or later",
+			     f->release, KERNEL_VERSION_MIN_MAJOR, KERNEL_VERSION_MIN_MINOR);
 		return refuse(-EOPNOTSUPP, ret_message, message, n);
 	}
 	if (!bpf || !perfmon) {
@@ -81,8 +81,9 @@ int features_check(const struct features *f, char **ret_message)
 		return refuse(-EPERM, ret_message, message, n);
 	}
 	if (!f->btf) {
-		n = asprintf(&message, "this kernel does not describe its types (%s is missing): "
-				       "kymo needs a kernel built with CONFIG_DEBUG_INFO_BTF=y",
+		n = asprintf(&message,
+			     "this kernel does not describe its types (%s is missing): "
+			     "kymo needs a kernel built with CONFIG_DEBUG_INFO_BTF=y",
 			     BTF_PATH);
 		return refuse(-EOPNOTSUPP, ret_message, message, n);
 	}

@@ -21,14 +21,14 @@ struct kern;
 struct kern_options {
 	uint64_t cpu_period_ns;
 	bool filter;	   /* only processes given to kern_follow and their children */
-	size_t ring_bytes; /* of the sample ring; rounded up to a power of two; 0 = a default by CPUs */
+	size_t ring_bytes; /* of the sample ring; rounded up; 0 = a default by CPUs */
 };
 
 /*
- * Loads and attaches; nothing is sampled before kern_start, but the sideband (process
- * events) already runs, so that a reading of /proc between the two misses nothing.
- * -errno, with *ret_message (owned by the caller, one line: what failed, on what, what
- * to do) set on every failure: not root, no BTF, kernel too old, no memory, refused by the verifier.
+ * Loads and attaches; nothing is sampled before kern_start, but the sideband (process events)
+ * already runs, so that a reading of /proc between the two misses nothing. -errno, with
+ * *ret_message (owned by the caller, one line: what failed, on what, what to do) set on every
+ * failure: not root, no BTF, kernel too old, no memory, refused by the verifier.
  */
 int kern_open(const struct kern_options *options, struct kern **ret, char **ret_message);
 void kern_close(struct kern *k); /* NULL is allowed */
@@ -62,7 +62,7 @@ int kern_poll(struct kern *k, uint64_t until_ns, const struct kern_handler *hand
 int kern_counters(struct kern *k, uint64_t ret[KYMO_COUNTER_MAX]);
 
 struct kern_stats {
-	uint64_t bpf_run_ns;	/* of all our programs, where the kernel measures it */
+	uint64_t bpf_run_ns; /* of all our programs, where the kernel measures it */
 	uint64_t bpf_runs;
 	bool bpf_stats;		/* the kernel measures */
 	uint64_t malformed;	/* records dropped by the decoder */

@@ -11,17 +11,20 @@
 #include "kern/state.h"
 #include "kymo.skel.h"
 
-#define RING_BYTES_MIN	  (4UL << 20)
-#define RING_BYTES_MAX	  (64UL << 20)
-#define RING_BYTES_A_CPU  (1UL << 20)
-#define QUEUE_BYTES_MAX	  (64UL << 20)
-#define LOG_BYTES_MAX	  (1UL << 20)
+#define RING_BYTES_MIN	 (4UL << 20)
+#define RING_BYTES_MAX	 (64UL << 20)
+#define RING_BYTES_A_CPU (1UL << 20)
+#define QUEUE_BYTES_MAX	 (64UL << 20)
+#define LOG_BYTES_MAX	 (1UL << 20)
 
-/* libbpf's print callback has no argument of its own: the log of the loading that runs on this thread. */
+/*
+ * libbpf's print callback has no argument of its own: the log of the loading that runs on this
+ * thread.
+ */
 static _Thread_local struct buf *libbpf_log;
 
-__attribute__((format(printf, 2, 0)))
-static int keep_log(enum libbpf_print_level level, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static int keep_log(enum libbpf_print_level level,
+							  const char *format, va_list args)
 {
 	_cleanup_free_ char *text = NULL;
 
@@ -57,7 +60,8 @@ static int configure(struct kern *k, const struct kern_options *o)
 	skeleton->rodata->config.own_pid = (uint32_t)getpid();
 	bpf_program__set_autoload(skeleton->progs.on_fork, o->filter);
 	bpf_program__set_autoload(skeleton->progs.on_free, o->filter);
-	return bpf_map__set_max_entries(skeleton->maps.records, (uint32_t)ring_bytes(o->ring_bytes));
+	return bpf_map__set_max_entries(skeleton->maps.records,
+					(uint32_t)ring_bytes(o->ring_bytes));
 }
 
 static int load_failed(int error, const char *log, char **ret_message)
@@ -120,8 +124,9 @@ static int open_rings(struct kern *k, char **ret_message)
 
 	k->ring = ring_buffer__new(bpf_map__fd(k->skeleton->maps.records), ring_on_record, k, NULL);
 	r = k->ring ? sideband_open(&k->sideband) : -errno;
-	if (r < 0 && asprintf(ret_message, "cannot open perf events for what processes do: %s%s", strerror(-r),
-			      r == -EACCES || r == -EPERM ? " (run it with sudo)" : "") < 0)
+	if (r < 0 &&
+	    asprintf(ret_message, "cannot open perf events for what processes do: %s%s",
+		     strerror(-r), r == -EACCES || r == -EPERM ? " (run it with sudo)" : "") < 0)
 		*ret_message = NULL;
 	return r;
 }

@@ -42,8 +42,8 @@ static int add(struct order *o, enum order_kind kind, uint64_t time_ns, const vo
 	return 0;
 }
 
-int order_add(struct order *o, enum order_kind kind, uint64_t time_ns, const void *head, size_t head_size,
-	      const void *tail, size_t tail_size)
+int order_add(struct order *o, enum order_kind kind, uint64_t time_ns, const void *head,
+	      size_t head_size, const void *tail, size_t tail_size)
 {
 	int r = add(o, kind, time_ns, head, head_size, tail, tail_size);
 
@@ -63,7 +63,9 @@ static int compare(const void *left, const void *right)
 	return a->sequence < b->sequence ? -1 : a->sequence > b->sequence;
 }
 
-/* Moves what waits to the front of a fresh buffer: its bytes lie between those that were delivered. */
+/*
+ * Moves what waits to the front of a fresh buffer: its bytes lie between those that were delivered.
+ */
 static void keep_rest(struct order *o, size_t delivered)
 {
 	struct buf rest = o->spare;
@@ -73,7 +75,8 @@ static void keep_rest(struct order *o, size_t delivered)
 		struct order_item *item = &o->items[i];
 		size_t offset = rest.size;
 
-		(void)buf_append(&rest, o->bytes.data + item->offset, (item->size + 7) & ~(size_t)7);
+		(void)buf_append(&rest, o->bytes.data + item->offset,
+				 (item->size + 7) & ~(size_t)7);
 		item->offset = offset;
 	}
 	o->spare = o->bytes;

@@ -34,14 +34,17 @@ struct order {
 
 void order_release(struct order *o);
 /*
- * Queues a copy of head and, behind it, tail (size 0: none). Aligned to 8 bytes when delivered. 0, -ENOMEM, or
- * -ENOSPC: the queue is full; both failures count as dropped.
+ * Queues a copy of head and, behind it, tail (size 0: none). Aligned to 8 bytes when delivered. 0,
+ * -ENOMEM, or -ENOSPC: the queue is full; both failures count as dropped.
  */
-int order_add(struct order *o, enum order_kind kind, uint64_t time_ns, const void *head, size_t head_size,
-	      const void *tail, size_t tail_size);
+int order_add(struct order *o, enum order_kind kind, uint64_t time_ns, const void *head,
+	      size_t head_size, const void *tail, size_t tail_size);
 
 typedef void (*order_deliver_fn)(void *context, enum order_kind kind, void *data, size_t size);
-/* Hands out, in order of time, everything up to until_ns. The callee must not add. 0 or -ENOMEM (nothing delivered). */
+/*
+ * Hands out, in order of time, everything up to until_ns. The callee must not add. 0 or -ENOMEM
+ * (nothing delivered).
+ */
 int order_deliver(struct order *o, uint64_t until_ns, order_deliver_fn deliver, void *context);
 
 #endif

@@ -7,8 +7,8 @@
 #include "kern/state.h"
 
 /*
- * Codes do not wait: whichever CPU's sample uses one, it came into the ring before that sample. Waiting
- * for its time it could come after a sample of another CPU that began earlier.
+ * Codes do not wait: whichever CPU's sample uses one, it came into the ring before that sample.
+ * Waiting for its time it could come after a sample of another CPU that began earlier.
  */
 static int take(struct kern *k, void *data, size_t size)
 {
@@ -20,8 +20,8 @@ static int take(struct kern *k, void *data, size_t size)
 	case KYMO_RECORD_SAMPLE:
 		r = decode_sample(data, size, &sample);
 		if (r == 0)
-			(void)order_add(&k->order, ORDER_SAMPLE, sample.head->head.time_ns, data, size,
-					NULL, 0);
+			(void)order_add(&k->order, ORDER_SAMPLE, sample.head->head.time_ns, data,
+					size, NULL, 0);
 		return r;
 	case KYMO_RECORD_CODE:
 		r = decode_code(data, size, &code);

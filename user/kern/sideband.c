@@ -112,8 +112,8 @@ void sideband_close(struct sideband *s)
 }
 
 /* The record at `tail` in one piece, or NULL where its size makes no sense. */
-static const void *record_at(struct sideband *s, const struct ring *ring, uint64_t tail, uint64_t head,
-			     size_t *ret_size)
+static const void *record_at(struct sideband *s, const struct ring *ring, uint64_t tail,
+			     uint64_t head, size_t *ret_size)
 {
 	const uint8_t *data = (const uint8_t *)ring->meta + (ring->mapped - RING_BYTES);
 	size_t at = tail % RING_BYTES, first;
@@ -131,7 +131,8 @@ static const void *record_at(struct sideband *s, const struct ring *ring, uint64
 	return s->record;
 }
 
-static void take(struct sideband *s, const void *record, size_t size, sideband_fn deliver, void *context)
+static void take(struct sideband *s, const void *record, size_t size, sideband_fn deliver,
+		 void *context)
 {
 	struct process_event event;
 	int r = decode_sideband(record, size, &event);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the kernel tells of processes while it happens (perf's records MMAP2, COMM, FORK, EXIT): one ring
- * per CPU, no wake-ups.
+ * What the kernel tells of processes while it happens (perf's records MMAP2, COMM, FORK, EXIT): one
+ * ring per CPU, no wake-ups.
  */
 #ifndef KYMO_KERN_SIDEBAND_H
 #define KYMO_KERN_SIDEBAND_H

@@ -28,7 +28,10 @@ struct kern {
 	const struct kern_handler *handler; /* during kern_poll */
 };
 
-/* events.c: one cpu-clock event per online CPU, running the sampler. 0 or -errno, nothing attached then. */
+/*
+ * events.c: one cpu-clock event per online CPU, running the sampler. 0 or -errno, nothing attached
+ * then.
+ */
 int events_start(struct kern *k);
 /* Stops and closes all. */
 void events_stop(struct kern *k);

@@ -56,7 +56,8 @@ int kern_stats(struct kern *k, struct kern_stats *ret)
 	struct sideband_stats sideband;
 	struct bpf_program *program;
 
-	bpf_object__for_each_program(program, k->skeleton->obj) {
+	bpf_object__for_each_program(program, k->skeleton->obj)
+	{
 		int r = add_program(program, &stats);
 
 		if (r < 0)

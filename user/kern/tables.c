@@ -8,7 +8,8 @@
 
 int kern_follow(struct kern *k, uint32_t pid)
 {
-	uint64_t start_ns = 0; /* the kernel side fills it in at first sight: /proc has it in clock ticks only */
+	/* Filled in by the kernel side at first sight: /proc has it in clock ticks only. */
+	uint64_t start_ns = 0;
 	struct bpf_map *map = k->skeleton->maps.followed;
 	int r = bpf_map__update_elem(map, &pid, sizeof(pid), &start_ns, sizeof(start_ns), BPF_ANY);
 
@@ -16,7 +17,10 @@ int kern_follow(struct kern *k, uint32_t pid)
 		return -ENOSPC;
 	if (r < 0)
 		return r;
-	/* After the entry is there: one that has ended before would stay for another process of that pid. */
+	/*
+	 * After the entry is there: one that has ended before would stay for another process of
+	 * that pid.
+	 */
 	if (kill((pid_t)pid, 0) < 0 && errno == ESRCH) {
 		(void)bpf_map__delete_elem(map, &pid, sizeof(pid), 0);
 		return -ESRCH;
@@ -40,7 +44,10 @@ int kern_set_python_binary(struct kern *k, const struct kymo_file_key *file,
 		return -ENOSPC;
 	if (r < 0)
 		return r;
-	/* Processes found to be no Python are looked at again. Never 0, which says that there is none. */
+	/*
+	 * Processes found to be no Python are looked at again. Never 0, which says that there is
+	 * none.
+	 */
 	__atomic_add_fetch(&k->skeleton->bss->python_generation, 1, __ATOMIC_RELEASE);
 	return 0;
 }
