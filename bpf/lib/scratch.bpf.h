@@ -72,9 +72,9 @@ struct python_walk {
 	__u32 generation; /* of that code object */
 	__u32 active;	  /* python_begin found a thread state with frames */
 	__u32 done;	  /* no frames are left */
-	__u32 empty;	  /* the newest eval loop has no frame of its own yet */
 	__u32 codes;	  /* new code objects copied in this sample */
 	__u32 end;	  /* why a step stopped the walk; 0 = it goes on */
+	__u32 pad;
 	__u64 head[KYMO_PYTHON_HEAD_BYTES /
 		   8]; /* what was read last: a thread state, frame or code object */
 };

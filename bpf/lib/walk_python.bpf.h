@@ -110,6 +110,16 @@ static __always_inline bool python_at_boundary(const struct scratch *s)
 	return head_u8(s, s->layout.frame_boundary) >= s->layout.boundary_value;
 }
 
+/*
+ * Of the frame in s->python.head: somebody resumes it, so that it has one before it, but for the
+ * instructions in which it is linked in or out.
+ */
+static __always_inline bool python_is_generator(const struct scratch *s)
+{
+	return s->layout.frame_owner &&
+	       head_u8(s, s->layout.frame_owner) == KYMO_PYTHON_OWNER_GENERATOR;
+}
+
 static __always_inline int python_frame_read(struct scratch *s, __u64 frame)
 {
 	__u64 size = s->layout.frame_size;
@@ -152,36 +162,49 @@ __weak __noinline int python_linked(__u32 slot, __u64 frame_before)
 
 /*
  * 3.11 and 3.12: the thread state points to a cframe on the C stack, which points to the frame. The
- * prologue publishes the cframe before it fills it: then the frames begin with the cframe before.
+ * prologue publishes the cframe before it fills it. 0 or the end.
  */
 static __always_inline int python_from_cframe(struct scratch *s, __u32 slot, __u64 cframe)
 {
 	__u64 fields[3], frame, before, frame_before = 0;
 
 	if (read_user(fields, sizeof(fields), cframe))
-		return -1;
+		return KYMO_END_PYTHON_UNREADABLE;
 	frame = s->layout.cframe_current == 8 ? fields[1] : fields[0];
 	before = s->layout.cframe_previous == 16 ? fields[2] : fields[1];
 	s->python.frame = frame;
-	if (!before || !python_in_prologue(s))
-		return 0;
-	if (read_user(&frame_before, sizeof(frame_before), before + s->layout.cframe_current))
-		return -1;
-	s->python.empty = !python_linked(slot, frame_before);
-	s->python.frame = s->python.empty ? frame_before : frame;
-	return 0;
+	if (!python_in_prologue(s))
+		return KYMO_END_NONE;
+	if (read_user(&frame_before, sizeof(frame_before), before + s->layout.cframe_current) ||
+	    !python_linked(slot, frame_before))
+		return KYMO_END_PYTHON_TORN;
+	s->python.frame = frame;
+	return KYMO_END_NONE;
+}
+
+static __always_inline int python_stop(struct scratch *s, enum kymo_end end)
+{
+	if (end == KYMO_END_PYTHON_TORN)
+		count(KYMO_COUNTER_PYTHON_TORN);
+	else if (end == KYMO_END_PYTHON_UNREADABLE)
+		count(KYMO_COUNTER_PYTHON_UNREADABLE);
+	else
+		count(KYMO_COUNTER_PYTHON_TOO_DEEP);
+	s->python.end = end;
+	s->python.done = 1;
+	return 1;
 }
 
 __weak __noinline int python_begin(__u32 slot)
 {
 	struct scratch *s = scratch_get(slot);
 	__u64 frame;
+	int end;
 
 	if (!s)
 		return KYMO_END_PYTHON_UNREADABLE;
 	s->python.active = 0;
 	s->python.done = 0;
-	s->python.empty = 0;
 	s->python.codes = 0;
 	s->python.end = KYMO_END_NONE;
 	s->python.frame = 0;
@@ -193,9 +216,12 @@ __weak __noinline int python_begin(__u32 slot)
 	python_states(s, head_u64(s, s->layout.ts_interp));
 	if (s->layout.frames == KYMO_PYTHON_FRAME_DIRECT) {
 		s->python.frame = frame;
-	} else if (frame && python_from_cframe(s, slot, frame)) {
-		count(KYMO_COUNTER_PYTHON_UNREADABLE);
-		return KYMO_END_PYTHON_UNREADABLE;
+	} else if (frame) {
+		end = python_from_cframe(s, slot, frame);
+		if (end) {
+			python_stop(s, end);
+			return end;
+		}
 	}
 	s->python.active = s->python.frame != 0;
 	return KYMO_END_NONE;
@@ -213,26 +239,17 @@ static __always_inline __s32 python_instruction(const struct scratch *s, __u64 i
 	return bytes < 0 || bytes > 0x7fffffff ? -1 : (__s32)bytes;
 }
 
-static __always_inline int python_stop(struct scratch *s, enum kymo_end end,
-				       enum kymo_counter which)
-{
-	count(which);
-	s->python.end = end;
-	s->python.done = 1;
-	return 1;
-}
-
 /* Emits the frame whose code's head is in s->python.head. 0, or 1 where the walk ends. */
 static __always_inline int python_emit(struct scratch *s, __u32 slot, __u64 instruction)
 {
 	if (!code_is(s))
-		return python_stop(s, KYMO_END_PYTHON_TORN, KYMO_COUNTER_PYTHON_TORN);
+		return python_stop(s, KYMO_END_PYTHON_TORN);
 	if (code_is_shim(s))
 		return 0;
 	code_identify(slot);
 	if (frame_add_python(s, s->python.code, s->python.generation,
 			     python_instruction(s, instruction)))
-		return python_stop(s, KYMO_END_TOO_DEEP, KYMO_COUNTER_PYTHON_TOO_DEEP);
+		return python_stop(s, KYMO_END_TOO_DEEP);
 	return 0;
 }
 
@@ -241,7 +258,7 @@ __weak __noinline int python_step(__u32 slot)
 {
 	struct scratch *s = scratch_get(slot);
 	__u64 instruction, previous;
-	bool boundary;
+	bool boundary, outermost;
 
 	if (!s)
 		return 1;
@@ -250,21 +267,23 @@ __weak __noinline int python_step(__u32 slot)
 		return 1;
 	}
 	if (python_frame_read(s, s->python.frame))
-		return python_stop(s, KYMO_END_PYTHON_UNREADABLE, KYMO_COUNTER_PYTHON_UNREADABLE);
+		return python_stop(s, KYMO_END_PYTHON_UNREADABLE);
 	boundary = python_at_boundary(s);
+	outermost = boundary && !python_is_generator(s);
 	previous = head_u64(s, s->layout.frame_previous);
 	instruction = head_u64(s, s->layout.frame_instruction);
 	s->python.code = head_u64(s, s->layout.frame_code);
 	s->python.frame = previous;
 	if (s->layout.boundary != KYMO_PYTHON_BOUNDARY_OWNER || !boundary) {
 		if (code_read(s))
-			return python_stop(s, KYMO_END_PYTHON_UNREADABLE,
-					   KYMO_COUNTER_PYTHON_UNREADABLE);
+			return python_stop(s, KYMO_END_PYTHON_UNREADABLE);
 		if (python_emit(s, slot, instruction))
 			return 1;
 	}
 	s->python.done = !previous;
-	return boundary || !previous;
+	if (!previous && !outermost)
+		return python_stop(s, KYMO_END_PYTHON_TORN);
+	return boundary;
 }
 
 __weak __noinline int python_segment(__u32 slot)
@@ -273,14 +292,10 @@ __weak __noinline int python_segment(__u32 slot)
 
 	if (!s)
 		return KYMO_END_PYTHON_UNREADABLE;
-	if (s->python.empty) {
-		s->python.empty = 0;
-		return KYMO_END_NONE;
-	}
 	for (__u32 i = 0; i < PYTHON_STEPS_MAX; i++)
 		if (python_step(slot))
 			return s->python.end;
-	python_stop(s, KYMO_END_TOO_DEEP, KYMO_COUNTER_PYTHON_TOO_DEEP);
+	python_stop(s, KYMO_END_TOO_DEEP);
 	return KYMO_END_TOO_DEEP;
 }
 
@@ -302,7 +317,7 @@ __weak __noinline int python_rest(__u32 slot)
 	for (__u32 i = 0; i < PYTHON_STEPS_MAX; i++)
 		if (python_rest_step(slot))
 			return s->python.end;
-	python_stop(s, KYMO_END_TOO_DEEP, KYMO_COUNTER_PYTHON_TOO_DEEP);
+	python_stop(s, KYMO_END_TOO_DEEP);
 	return KYMO_END_TOO_DEEP;
 }
 

@@ -26,6 +26,8 @@ enum kymo_python_boundary {
 		2, /* owner (byte) >= boundary_value: 3.12+; a shim, not shown */
 };
 
+#define KYMO_PYTHON_OWNER_GENERATOR 1 /* FRAME_OWNED_BY_GENERATOR */
+
 /* Where the interpreter keeps the lock, and who holds it. */
 enum kymo_python_gil {
 	KYMO_PYTHON_GIL_NONE = 0,
@@ -60,8 +62,8 @@ struct kymo_python_layout {
 	__u16 code_bytes; /* of the instructions (co_code_adaptive) inside the object; 0 up to 3.10 */
 	__u16 code_content; /* a word that differs between code objects of one name: its bytes object or its size */
 	__u16 code_version; /* co_version, 3.12+: never the same for two code objects unless 0; 0 = none */
-	__u16 code_size; /* bytes to read of a code's head */
-	__u16 pad2;
+	__u16 code_size;   /* bytes to read of a code's head */
+	__u16 frame_owner; /* enum _frameowner (byte): 3.11+; 0 = none */
 	__u32 runtime_key; /* offset in _PyRuntime of the pthread key (int) of the thread state */
 	__u32 gil_offset; /* of the lock in _PyRuntime, or of the pointer to it in the interpreter state */
 	__u32 gc_collecting; /* 0 = not there */

@@ -29,7 +29,7 @@ struct run {
 	const char *script;
 	struct python_codes *codes;
 	char *lines[LINES_MAX]; /* counted from 1 */
-	size_t samples, graph, frames, torn, unreadable, no_thread, unnamed, impossible;
+	size_t samples, graph, frames, unnamed, impossible;
 	size_t ends[KYMO_END_MAX];
 	size_t holding;
 	size_t depth_max;
@@ -139,15 +139,8 @@ static void on_sample(void *data, const struct raw_sample *s)
 	r->samples++;
 	r->ends[s->head->end]++;
 	r->holding += (s->head->state & KYMO_STATE_GIL_HOLDING) != 0;
-	if (s->head->end == KYMO_END_PYTHON_TORN || s->head->end == KYMO_END_PYTHON_UNREADABLE) {
-		if (getenv("DEBUG")) {
-			printf("end %d:", s->head->end);
-			for (int i = 0; i < s->head->user_frames; i++)
-				printf(" %d:%lx", s->user[i].kind, (long)s->user[i].address);
-			printf(" ip %lx k%d\n", (long)s->head->aux, s->head->kernel_frames);
-		}
+	if (s->head->end == KYMO_END_PYTHON_TORN || s->head->end == KYMO_END_PYTHON_UNREADABLE)
 		return;
-	}
 	judge(r, levels, python_levels(r, s, levels));
 }
 

@@ -32,7 +32,7 @@
 #define FRAMES_3_12                                                                          \
 	.boundary = KYMO_PYTHON_BOUNDARY_OWNER, .boundary_value = 3, .instruction_scale = 1, \
 	.ts_interp = 16, .frame_previous = 8, .frame_code = 0, .frame_instruction = 56,      \
-	.frame_boundary = 70, .frame_size = 72
+	.frame_boundary = 70, .frame_owner = 70, .frame_size = 72
 
 /* Of each row: the versions (PY_VERSION_HEX) that it holds for. */
 static const struct version_range {
@@ -131,6 +131,7 @@ static const struct kymo_python_layout layouts[] = {
 		.frame_code = 32,
 		.frame_instruction = 56,
 		.frame_boundary = 68,
+		.frame_owner = 69,
 		.frame_size = 72,
 		.code_first_line = 72,
 		.code_bytes = 184,
