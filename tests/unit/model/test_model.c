@@ -49,7 +49,7 @@ static void test_health_columns(void **state)
 	assert_string_equal(health_columns[HEALTH_psi_mem_some_ns].column, "psi_mem_some_ns");
 }
 
-static void test_free(void **state)
+static void test_freeing(void **state)
 {
 	struct tick *t = calloc(1, sizeof(*t));
 	struct late_names *l = calloc(1, sizeof(*l));
@@ -76,7 +76,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_health_columns),
-		cmocka_unit_test(test_free),
+		cmocka_unit_test(test_freeing),
 	};
 
 	return cmocka_run_group_tests_name("model", tests, NULL, NULL);
