@@ -44,7 +44,9 @@ static int64_t sleb(struct reader *r)
 		if (shift < 64)
 			v |= (uint64_t)(byte & 0x7f) << shift;
 		shift += 7;
-	} while ((byte & 0x80) && !r->failed);
+	} while ((byte & 0x80) && !r->failed && shift < 70);
+	if (byte & 0x80)
+		r->failed = true; /* no number is as long, and a hostile one could be megabytes */
 	if (shift < 64 && (byte & 0x40))
 		v |= ~0ULL << shift;
 	return (int64_t)v;
