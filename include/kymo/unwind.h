@@ -21,14 +21,20 @@
 
 /* Where the caller's stack begins: the CFA, its stack pointer at the call. */
 enum kymo_unwind_cfa {
-	KYMO_UNWIND_CFA_GAP = 0,      /* no description covers the code; all of the rule is 0 */
-	KYMO_UNWIND_CFA_REGISTER = 1, /* register + cfa_offset */
-	KYMO_UNWIND_CFA_DEREF =
-		2, /* *(register + cfa_offset) + 8 * cfa_add: signal frames, realigned stacks */
-	KYMO_UNWIND_CFA_PLT =
-		3, /* x86-64: sp + cfa_offset, 8 more from byte `cfa_register` of 16 on */
-	KYMO_UNWIND_CFA_END = 4,	 /* the outermost frame: it has no caller */
-	KYMO_UNWIND_CFA_UNSUPPORTED = 5, /* described by what is not known here */
+	/* No description covers the code; all of the rule is 0. */
+	KYMO_UNWIND_CFA_GAP = 0,
+	/* register + cfa_offset */
+	KYMO_UNWIND_CFA_REGISTER = 1,
+	/* *(register + cfa_offset) + 8 * cfa_add: signal frames, realigned stacks */
+	KYMO_UNWIND_CFA_DEREF = 2,
+	/* *(sp + 8 * register + cfa_offset) + 8 * cfa_add: multiplication in libcrypto */
+	KYMO_UNWIND_CFA_INDEXED = 3,
+	/* x86-64: sp + cfa_offset, 8 more from byte `cfa_register` of 16 on: lazy calls of libraries */
+	KYMO_UNWIND_CFA_PLT = 4,
+	/* The outermost frame: it has no caller. */
+	KYMO_UNWIND_CFA_END = 5,
+	/* Described by what is not known here. */
+	KYMO_UNWIND_CFA_UNSUPPORTED = 6,
 	KYMO_UNWIND_CFA_MAX,
 };
 

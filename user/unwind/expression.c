@@ -60,25 +60,48 @@ static bool addend(struct cursor *c, int8_t *ret)
 	return true;
 }
 
-bool expression_cfa(struct cursor c, const struct unwind_arch *arch, struct kymo_unwind_rule *rule)
+/* `+ 8 * index`, and the word there. *c stands behind what that is added to. */
+static bool is_indexed(struct cursor *c, uint8_t *index)
 {
 	int64_t offset;
-	uint8_t reg, kind = KYMO_UNWIND_CFA_REGISTER;
+
+	return based(c, index, &offset) && offset == 0 && cursor_u8(c) == DW_OP_lit8 &&
+	       cursor_u8(c) == DW_OP_mul && cursor_u8(c) == DW_OP_plus &&
+	       cursor_u8(c) == DW_OP_deref;
+}
+
+/* What follows `register + offset`; *reg becomes what the rule names. The kind, or UNSUPPORTED. */
+static enum kymo_unwind_cfa cfa_kind(struct cursor *c, const struct unwind_arch *arch, uint8_t *reg,
+				     int8_t *add)
+{
+	struct cursor again = *c;
+
+	if (at_end(c))
+		return KYMO_UNWIND_CFA_REGISTER;
+	if (*c->p == DW_OP_deref) {
+		cursor_u8(c);
+		return addend(c, add) ? KYMO_UNWIND_CFA_DEREF : KYMO_UNWIND_CFA_UNSUPPORTED;
+	}
+	if (*reg == arch->sp && arch->pc != UNWIND_NO_REGISTER && is_plt(&again, arch, reg))
+		return KYMO_UNWIND_CFA_PLT;
+	if (*reg == arch->sp && is_indexed(c, reg) && addend(c, add))
+		return KYMO_UNWIND_CFA_INDEXED;
+	return KYMO_UNWIND_CFA_UNSUPPORTED;
+}
+
+bool expression_cfa(struct cursor c, const struct unwind_arch *arch, struct kymo_unwind_rule *rule)
+{
+	enum kymo_unwind_cfa kind;
+	int64_t offset;
+	uint8_t reg;
 	int8_t add = 0;
 
 	if (!based(&c, &reg, &offset) || offset != (int32_t)offset)
 		return false;
-	if (c.p < c.end && *c.p == DW_OP_deref) {
-		cursor_u8(&c);
-		kind = KYMO_UNWIND_CFA_DEREF;
-		if (!addend(&c, &add))
-			return false;
-	} else if (c.p < c.end) {
-		kind = KYMO_UNWIND_CFA_PLT;
-		if (reg != arch->sp || arch->pc == UNWIND_NO_REGISTER || !is_plt(&c, arch, &reg))
-			return false;
-	}
-	rule->cfa_kind = kind;
+	kind = cfa_kind(&c, arch, &reg, &add);
+	if (kind == KYMO_UNWIND_CFA_UNSUPPORTED)
+		return false;
+	rule->cfa_kind = (uint8_t)kind;
 	rule->cfa_register = reg;
 	rule->cfa_offset = (int32_t)offset;
 	rule->cfa_add = add;

@@ -11,7 +11,7 @@
 
 static void set_column(struct program *p, uint64_t number, struct column to)
 {
-	struct kymo_unwind_rule *rule = &p->rule;
+	struct kymo_unwind_rule *rule = &p->now.rule;
 
 	if (number == p->cie->ra_column) {
 		rule->ra_kind = to.kind;
@@ -77,7 +77,7 @@ static void set_expression(struct program *p, uint64_t number, bool is_value)
 
 static void restore(struct program *p, uint64_t number)
 {
-	const struct kymo_unwind_rule *from = &p->cie->initial;
+	const struct kymo_unwind_rule *from = &p->cie->initial.rule;
 
 	if (number == p->cie->ra_column)
 		set_column(p, number,
@@ -91,61 +91,69 @@ static void restore(struct program *p, uint64_t number)
 					    from->base_offset });
 }
 
-static void set_cfa(struct program *p, uint8_t kind, uint64_t reg, int64_t offset)
+/* The CFA is what register and offset say. */
+static void use_register(struct program_state *now)
 {
-	bool known = reg < 32 && offset == (int32_t)offset;
+	bool known = now->cfa_register < 32 && now->cfa_offset == (int32_t)now->cfa_offset;
 
-	p->rule.cfa_kind = known ? kind : KYMO_UNWIND_CFA_UNSUPPORTED;
-	p->rule.cfa_register = known ? (uint8_t)reg : 0;
-	p->rule.cfa_offset = known ? (int32_t)offset : 0;
-	p->rule.cfa_add = 0;
+	now->rule.cfa_kind = known ? KYMO_UNWIND_CFA_REGISTER : KYMO_UNWIND_CFA_UNSUPPORTED;
+	now->rule.cfa_register = known ? now->cfa_register : 0;
+	now->rule.cfa_offset = known ? (int32_t)now->cfa_offset : 0;
+	now->rule.cfa_add = 0;
 }
 
-/* Only one part of the CFA changes: there must be a register and an offset already, known here or not. */
-static void change_cfa(struct program *p, const uint64_t *reg, const int64_t *offset)
+static void use_expression(struct program *p)
 {
-	if (p->rule.cfa_kind == KYMO_UNWIND_CFA_REGISTER)
-		set_cfa(p, KYMO_UNWIND_CFA_REGISTER, reg ? *reg : p->rule.cfa_register,
-			offset ? *offset : p->rule.cfa_offset);
-	else if (p->rule.cfa_kind != KYMO_UNWIND_CFA_UNSUPPORTED)
-		p->code.failed = true;
+	struct kymo_unwind_rule *rule = &p->now.rule;
+	struct cursor code = cursor_part(&p->code, cursor_uleb(&p->code));
+
+	if (!expression_cfa(code, p->cie->arch, rule)) {
+		rule->cfa_kind = KYMO_UNWIND_CFA_UNSUPPORTED;
+		rule->cfa_register = 0;
+		rule->cfa_offset = 0;
+		rule->cfa_add = 0;
+	}
+}
+
+static int64_t factored_offset(struct program *p)
+{
+	int64_t offset;
+
+	return scaled(cursor_sleb(&p->code), p->cie->data_align, &offset) ? offset : INT64_MAX;
 }
 
 static void cfa_instruction(struct program *p, uint8_t op)
 {
-	struct cursor *c = &p->code;
-	uint64_t reg;
-	int64_t offset;
+	struct program_state *now = &p->now;
 
 	switch (op) {
 	case DW_CFA_def_cfa:
-		reg = cursor_uleb(c);
-		offset = (int64_t)cursor_uleb(c);
-		set_cfa(p, KYMO_UNWIND_CFA_REGISTER, reg, offset);
+		now->cfa_register = cursor_uleb(&p->code);
+		now->cfa_offset = (int64_t)cursor_uleb(&p->code);
 		break;
 	case DW_CFA_def_cfa_sf:
-		reg = cursor_uleb(c);
-		if (!scaled(cursor_sleb(c), p->cie->data_align, &offset))
-			offset = INT64_MAX;
-		set_cfa(p, KYMO_UNWIND_CFA_REGISTER, reg, offset);
+		now->cfa_register = cursor_uleb(&p->code);
+		now->cfa_offset = factored_offset(p);
 		break;
 	case DW_CFA_def_cfa_register:
-		reg = cursor_uleb(c);
-		change_cfa(p, &reg, NULL);
+		now->cfa_register = cursor_uleb(&p->code);
 		break;
 	case DW_CFA_def_cfa_offset:
-		offset = (int64_t)cursor_uleb(c);
-		change_cfa(p, NULL, &offset);
+		now->cfa_offset = (int64_t)cursor_uleb(&p->code);
 		break;
 	case DW_CFA_def_cfa_offset_sf:
-		if (!scaled(cursor_sleb(c), p->cie->data_align, &offset))
-			offset = INT64_MAX;
-		change_cfa(p, NULL, &offset);
+		now->cfa_offset = factored_offset(p);
 		break;
 	default: /* DW_CFA_def_cfa_expression */
-		if (!expression_cfa(cursor_part(c, cursor_uleb(c)), p->cie->arch, &p->rule))
-			set_cfa(p, KYMO_UNWIND_CFA_UNSUPPORTED, 0, 0);
+		now->by_expression = true;
+		use_expression(p);
+		return;
 	}
+	/* An offset alone does not end an expression, a register does: so the C library's unwinder reads it. */
+	if (now->by_expression && (op == DW_CFA_def_cfa_offset || op == DW_CFA_def_cfa_offset_sf))
+		return;
+	now->by_expression = false;
+	use_register(now);
 }
 
 static void remember_state(struct program *p)
@@ -153,7 +161,7 @@ static void remember_state(struct program *p)
 	if (p->states_n == PROGRAM_STATES_MAX)
 		p->code.failed = true;
 	else
-		p->states[p->states_n++] = p->rule;
+		p->states[p->states_n++] = p->now;
 }
 
 static void restore_state(struct program *p)
@@ -161,7 +169,7 @@ static void restore_state(struct program *p)
 	if (!p->states_n)
 		p->code.failed = true;
 	else
-		p->rule = p->states[--p->states_n];
+		p->now = p->states[--p->states_n];
 }
 
 /* The rarer ones of a register. */
@@ -304,7 +312,7 @@ static bool run(struct program *p, uint64_t *ret_delta)
 /* One form for equal meanings, so that neighbours merge: nothing matters where there is no caller. */
 static struct kymo_unwind_rule normal(const struct program *p)
 {
-	struct kymo_unwind_rule rule = p->rule;
+	struct kymo_unwind_rule rule = p->now.rule;
 
 	if (p->code.failed)
 		return (struct kymo_unwind_rule){ .cfa_kind = KYMO_UNWIND_CFA_UNSUPPORTED };
@@ -342,7 +350,7 @@ void program_init(struct program *p, const struct program_cie *cie, struct curso
 	p->cie = cie;
 	p->code = code;
 	p->code.failed |= cie->damaged;
-	p->rule = cie->initial;
+	p->now = cie->initial;
 	p->states_n = 0;
 	p->vaddr = vaddr;
 	p->ended = false;
@@ -363,10 +371,10 @@ void program_cie_init(struct program_cie *cie, const struct unwind_arch *arch,
 				     .ra_column = from->return_register,
 				     .pointer_encoding = from->pointer_encoding };
 	if (from->signal)
-		cie->initial.flags = KYMO_UNWIND_SIGNAL;
+		cie->initial.rule.flags = KYMO_UNWIND_SIGNAL;
 	/* Many descriptions may claim many overlapping CIEs: the work for each is bounded. */
 	cie->damaged = from->instructions_size > PROGRAM_CIE_BYTES_MAX;
 	program_init(&p, cie, code, 0);
 	cie->damaged |= run(&p, &delta) || p.code.failed;
-	cie->initial = p.rule;
+	cie->initial = p.now;
 }

@@ -18,6 +18,15 @@
 #define PROGRAM_STATES_MAX    32   /* remembered at once; compilers nest one or two */
 #define PROGRAM_CIE_BYTES_MAX 1024 /* of initial instructions; compilers write less than 40 */
 
+/* A row in the making. */
+struct program_state {
+	struct kymo_unwind_rule rule;
+	/* As given last, also while an expression stands for them: hand-written code goes back to them. */
+	uint64_t cfa_register;
+	int64_t cfa_offset;
+	bool by_expression;
+};
+
 /* What the descriptions that share a CIE start with. */
 struct program_cie {
 	const struct unwind_arch *arch;
@@ -26,14 +35,14 @@ struct program_cie {
 	uint64_t ra_column;
 	uint8_t pointer_encoding;
 	bool damaged;
-	struct kymo_unwind_rule initial;
+	struct program_state initial;
 };
 
 struct program {
 	const struct program_cie *cie;
 	struct cursor code;
-	struct kymo_unwind_rule rule;
-	struct kymo_unwind_rule states[PROGRAM_STATES_MAX];
+	struct program_state now;
+	struct program_state states[PROGRAM_STATES_MAX];
 	unsigned int states_n;
 	uint64_t vaddr;		 /* where the next row starts */
 	uint32_t values_unknown; /* counted on the way */

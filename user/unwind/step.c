@@ -20,10 +20,28 @@ static bool get(const struct unwind_frame *f, uint8_t reg, uint64_t *ret)
 	return f->known & (1U << reg);
 }
 
+/* What the rule's offset is added to. */
+static bool find_base(const struct step *s, uint64_t *ret)
+{
+	const struct kymo_unwind_rule *rule = s->rule;
+	uint64_t index;
+
+	if (rule->cfa_kind != KYMO_UNWIND_CFA_PLT && rule->cfa_kind != KYMO_UNWIND_CFA_INDEXED)
+		return get(s->from, rule->cfa_register, ret);
+	*ret = s->from->registers[s->arch->sp];
+	if (rule->cfa_kind == KYMO_UNWIND_CFA_PLT) {
+		*ret += (s->from->pc & 15) >= rule->cfa_register ? WORD : 0;
+		return true;
+	}
+	if (!get(s->from, rule->cfa_register, &index))
+		return false;
+	*ret += index * WORD;
+	return true;
+}
+
 static enum unwind_step find_cfa(struct step *s)
 {
 	const struct kymo_unwind_rule *rule = s->rule;
-	uint8_t reg = rule->cfa_kind == KYMO_UNWIND_CFA_PLT ? s->arch->sp : rule->cfa_register;
 	uint64_t value;
 
 	if (rule->cfa_kind == KYMO_UNWIND_CFA_END)
@@ -32,15 +50,13 @@ static enum unwind_step find_cfa(struct step *s)
 		return UNWIND_STEP_GAP;
 	if (rule->cfa_kind >= KYMO_UNWIND_CFA_UNSUPPORTED)
 		return UNWIND_STEP_UNSUPPORTED;
-	if (!get(s->from, reg, &value))
+	if (!find_base(s, &value))
 		return UNWIND_STEP_LOST;
 	value += (uint64_t)(int64_t)rule->cfa_offset;
-	if (rule->cfa_kind == KYMO_UNWIND_CFA_DEREF) {
+	if (rule->cfa_kind == KYMO_UNWIND_CFA_DEREF || rule->cfa_kind == KYMO_UNWIND_CFA_INDEXED) {
 		if (s->read(s->data, value, &value) < 0)
 			return UNWIND_STEP_UNREADABLE;
 		value += (uint64_t)(int64_t)rule->cfa_add * WORD;
-	} else if (rule->cfa_kind == KYMO_UNWIND_CFA_PLT) {
-		value += (s->from->pc & 15) >= rule->cfa_register ? WORD : 0;
 	}
 	s->cfa = value;
 	return UNWIND_STEP_OK;

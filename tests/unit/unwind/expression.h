@@ -15,13 +15,13 @@ struct machine_state {
 	uint64_t pc, cfa;
 };
 
-/* A memory in which every address holds its own word. */
+/* A memory in which every address holds its own word, above all registers. */
 static inline uint64_t memory_at(uint64_t address)
 {
 	uint64_t z = address * 0x9e3779b97f4a7c15ULL;
 
 	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ULL;
-	return z ^ z >> 27;
+	return (z ^ z >> 27) | 1ULL << 63;
 }
 
 static inline int memory_read(void *data, uint64_t address, uint64_t *ret)
@@ -73,6 +73,9 @@ static inline void evaluate_binary(struct evaluation *e, uint8_t atom)
 		break;
 	case DW_OP_minus:
 		push(e, a - b);
+		break;
+	case DW_OP_mul:
+		push(e, a * b);
 		break;
 	case DW_OP_and:
 		push(e, a & b);

@@ -4,6 +4,7 @@
 #define KYMO_TEST_UNWIND_ORACLE_H
 
 #include <elfutils/libdw.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <gelf.h>
 #include <stdio.h>
@@ -99,8 +100,10 @@ static inline void oracle_compare(struct oracle *o, Dwarf_Frame *frame, uint64_t
 	Dwarf_Op *ops;
 	size_t n;
 
+	/* The stack pointer is the lowest of all, so that every CFA lies above it. */
 	for (uint64_t i = 0; i < 32; i++)
 		to.registers[i] = m.registers[i] = 0x7fff00000000ULL + i * 0x1000000;
+	to.registers[o->arch->sp] = m.registers[o->arch->sp] = 0x10000000;
 	step = unwind_step(o->arch, rule, &to, memory_read, NULL);
 	if (step == UNWIND_STEP_UNSUPPORTED) {
 		o->unsupported++;
@@ -122,18 +125,6 @@ static inline void oracle_compare(struct oracle *o, Dwarf_Frame *frame, uint64_t
 	}
 	if (step == UNWIND_STEP_END)
 		return;
-	/* The made-up stack is not one where the CFA is read from it or another register has it. */
-	if (step == UNWIND_STEP_NOT_ABOVE) {
-		struct unwind_frame again = { .pc = pc, .known = UINT32_MAX, .exact = true };
-
-		for (uint64_t i = 0; i < 32; i++)
-			again.registers[i] = m.registers[i];
-		again.registers[o->arch->sp] = 0;
-		if (rule->cfa_register == o->arch->sp)
-			again.registers[o->arch->sp] = m.registers[o->arch->sp];
-		to = again;
-		step = unwind_step(o->arch, rule, &to, memory_read, NULL);
-	}
 	if (step != UNWIND_STEP_OK || to.registers[o->arch->sp] != m.cfa)
 		oracle_complain(o, pc, "CFA");
 	else if (to.pc != theirs)

@@ -23,11 +23,11 @@ static struct subject subjects[] = {
 	{ "/usr/bin/perl", 0, 0, 0 },
 	{ "/usr/bin/python3.11", 10221, 58511, 0 },
 	{ "/usr/lib/x86_64-linux-gnu/libpython3.*.so.1.0", 0, 0, 0 },
-	{ "/usr/lib/x86_64-linux-gnu/libcrypto.so.3", 0, 0, 8 },
+	{ "/usr/lib/x86_64-linux-gnu/libcrypto.so.3", 0, 0, 0 },
 	{ "/usr/lib/x86_64-linux-gnu/libLLVM-14.so.1", 94994, 817693, 0 },
 	{ "/usr/lib/gcc/x86_64-linux-gnu/*/cc1", 0, 0, 0 },
 	{ "/usr/lib/gcc/x86_64-linux-gnu/*/cc1plus", 49002, 464610, 0 },
-	{ "/usr/bin/node", 75922, 277133, 8 },
+	{ "/usr/bin/node", 75922, 277133, 0 },
 	{ "/usr/sbin/ldconfig", 0, 0, 0 }, /* static */
 };
 
