@@ -205,6 +205,8 @@ static void test_library(void **state)
 /* A process that was no Python as far as we knew becomes one when its file is told. */
 static void test_told_later(void **state)
 {
+	const struct kymo_file_key other = { .inode = UINT64_MAX };
+	const struct kymo_python_binary none = { 0 };
 	struct session s;
 	pid_t pid;
 
@@ -223,6 +225,8 @@ static void test_told_later(void **state)
 
 	session_open(&s, &options);
 	tell_layouts(&s);
+	/* Some interpreter is known, or nobody is looked at yet. */
+	assert_int_equal(kern_set_python_binary(s.k, &other, &none), 0);
 	session_start(&s);
 	pid = python_start("/usr/bin/python3.11", SCRIPT "main()\n");
 	session_await(&s, pid, 50);
