@@ -12,6 +12,10 @@ const struct exporter exporters[] = {
 	  "a line per stack, root first: flamegraph.pl, inferno", export_folded },
 	{ "svg", ".svg", "a flame graph in one file: hover, zoom and search in any browser",
 	  export_svg },
+	{ "pprof", ".pb.gz .pprof", "for pprof, with labels for process, thread and pressure",
+	  export_pprof },
+	{ "speedscope", ".speedscope.json .speedscope", "for speedscope.app", export_speedscope },
+	{ "d3", ".json", "nested name, value, children: d3-flame-graph", export_d3 },
 	{ 0 },
 };
 
