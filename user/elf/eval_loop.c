@@ -13,14 +13,12 @@
 
 #define LOOP_BYTES_MAX (4U << 20) /* 30 to 60 KB in every build seen */
 #define FDES_MAX       (1U << 20)
-/* So many jumps into the middle of another function are no accident of decoding. */
-#define JUMPS_CERTAIN 4
 
 /* One FDE, and the jumps out of the hot part that end in it. */
 struct part {
 	uint64_t start, end;
 	bool entry; /* begins as a function does */
-	uint32_t jumps_start, jumps_middle;
+	uint32_t jumps;
 };
 
 struct parts {
@@ -103,25 +101,15 @@ static void count_jumps(struct parts *parts, const struct part *hot, const uint8
 		if (!n || (to >= hot->start && to < hot->end))
 			continue;
 		target = parts_find(parts, to);
-		if (!target)
-			continue;
-		if (target->start == to)
-			target->jumps_start++; /* a tail call, where it begins as a function */
-		else
-			target->jumps_middle++;
+		if (target)
+			target->jumps++;
 	}
 }
 
+/* A jump to another function's start is a tail call; none leads into its middle. */
 static bool is_cold(const struct part *p)
 {
-	if (p->jumps_middle >= JUMPS_CERTAIN)
-		return true;
-	return !p->entry && p->jumps_start + p->jumps_middle > 0;
-}
-
-static uint32_t jumps(const struct part *p)
-{
-	return p->jumps_start + p->jumps_middle;
+	return !p->entry && p->jumps > 0;
 }
 
 /* The cold parts behind the hot one, those with most jumps first. */
@@ -138,7 +126,7 @@ static void add_cold(const struct parts *parts, const struct part *hot, uint64_t
 		for (size_t k = 0; k < ARRAY_SIZE(best); k++) {
 			const struct part *was = best[k];
 
-			if (was && jumps(was) >= jumps(p))
+			if (was && was->jumps >= p->jumps)
 				continue;
 			best[k] = p;
 			p = was;

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
@@ -18,6 +19,7 @@
 #include "worker/channel.h"
 #include "worker/options.h"
 #include "worker/protocol.h"
+#include "worker/sandbox.h"
 
 /* A file of this size is what the fake parsers stumble over. */
 #define POISON_BYTES 4242
@@ -29,10 +31,10 @@ static int send_lie(const char *mode, const struct parse_request *q)
 		union {
 			struct elf_facts facts;
 			struct name_record name;
-			uint8_t bytes[512];
+			uint8_t bytes[8192];
 		};
 	} p;
-	size_t size = sizeof(p.bytes);
+	size_t size = 512;
 
 	memset(&p, 0, sizeof(p));
 	p.head = (struct parse_reply){
@@ -48,6 +50,9 @@ static int send_lie(const char *mode, const struct parse_request *q)
 		p.head.names_n = UINT32_MAX;
 	else if (strcmp(mode, "fake-length") == 0)
 		p.name.name_size = UINT16_MAX;
+	else if (strcmp(mode, "fake-long") == 0)
+		p.name.name_size = WORKER_NAME_SIZE_MAX + 1,
+		size = sizeof(p.name) + p.name.name_size;
 	else if (strcmp(mode, "fake-empty") == 0)
 		p.head.names_n = p.head.last = 0, size = 0;
 	else if (strcmp(mode, "fake-error") == 0)
@@ -62,6 +67,10 @@ static int fake_parser(const char *mode)
 	struct hello hello = { .magic = WORKER_MAGIC };
 	static uint8_t packet[WORKER_PACKET_MAX];
 
+	if (strcmp(mode, "fake-spin") == 0)
+		hello.error = sandbox_parser(); /* which ends it with the agent, too */
+	else
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (strcmp(mode, "fake-refusal") == 0)
 		hello.error = -EPERM;
 	channel_send(WORKER_HELPER_FD, &hello, sizeof(hello), NULL, 0, -1);

@@ -231,6 +231,7 @@ static void attributes_that_hang(void **state)
 	struct worker_options o = worker_defaults;
 	struct worker_file f, good;
 	char path[128], own[128];
+	struct worker_stats before, after;
 	struct worker *w;
 	struct server s;
 
@@ -244,8 +245,11 @@ static void attributes_that_hang(void **state)
 	f = file_of(path);
 	*s.hang = FUSE_GETATTR;
 	assert_int_equal(worker_new_with(&o, &w), 0);
+	worker_stats(w, &before);
 	assert_int_equal(inspect(w, &f, PATIENCE), -ETIMEDOUT);
 	assert_int_equal(inspect(w, &good, PATIENCE), 0);
+	worker_stats(w, &after);
+	assert_int_equal(after.opener, before.opener); /* the opener does not ask for them */
 	worker_free(w);
 	stop(&s);
 }

@@ -515,7 +515,8 @@ static void lies_are_seen_and_remembered(void **state)
 {
 	static const char *const modes[] = { "fake-magic", "fake-sequence", "fake-short",
 					     "fake-count", "fake-length",   "fake-empty",
-					     "fake-error", "fake-more",	    "fake-bytes" };
+					     "fake-error", "fake-more",	    "fake-long",
+					     "fake-bytes" };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
@@ -641,7 +642,25 @@ static void the_helpers_have_given_everything_up(void **state)
 	assert_int_equal(kill(stats.opener, 0), -1);
 }
 
-/* kill -9 of the agent leaves nobody behind. */
+/* An agent whose parser computes for ever, until it is killed. */
+static void be_an_agent(struct worker_stats *stats, int ready)
+{
+	struct worker_options o = options("fake-spin", 60 * NS_PER_SEC);
+	struct worker_file poison;
+	struct worker *w;
+
+	make_poison(in_folder("poison"));
+	poison = file_of(in_folder("poison"));
+	if (worker_new_with(&o, &w) == 0) {
+		worker_stats(w, stats);
+		(void)worker_submit(w, WORKER_INSPECT, &poison, NULL, 0, 1);
+		usleep(100000);
+	}
+	(void)!write(ready, "", 1);
+	pause();
+}
+
+/* kill -9 of the agent leaves nobody behind: neither who waits for it, nor who is at work. */
 static void the_helpers_die_with_the_agent(void **state)
 {
 	struct worker_stats *stats =
@@ -654,14 +673,8 @@ static void the_helpers_die_with_the_agent(void **state)
 	assert_int_equal(pipe(ready), 0);
 	agent = fork();
 	assert_true(agent >= 0);
-	if (agent == 0) {
-		struct worker *w;
-
-		if (worker_new(&w) == 0)
-			worker_stats(w, stats);
-		(void)!write(ready[1], "", 1);
-		pause();
-	}
+	if (agent == 0)
+		be_an_agent(stats, ready[1]);
 	assert_int_equal(read(ready[0], &c, 1), 1);
 	assert_true(stats->parser > 0);
 	pidfds[0] = (int)syscall(SYS_pidfd_open, stats->parser, 0);
