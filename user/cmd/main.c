@@ -31,7 +31,7 @@ static const struct command {
 	{ "record", cmd_record, "record a host, processes or a command into a profile" },
 	{ "report", cmd_report, "how the host was, and which functions ran" },
 	{ "ticks", cmd_ticks, "a line per tick as vmstat prints it, with the hottest function" },
-	{ "export", cmd_export, "write a profile for other tools: folded stacks, SVG flame graph" },
+	{ "export", cmd_export, "write a profile as a flame graph (SVG), or for other tools" },
 	{ "info", cmd_info, "what a profile is, and where its bytes go" },
 	{ "help", cmd_help, "this text, or that of a command" },
 	{ "version", cmd_version, "kymo's version" },

@@ -2,7 +2,6 @@
 /* Nested {name, value, children}, as d3-flame-graph and its relatives read it. */
 #include <errno.h>
 #include <inttypes.h>
-#include <string.h>
 
 #include "base/cleanup.h"
 #include "base/text.h"
@@ -11,45 +10,37 @@
 /* Readers recurse: deeper levels count in their ancestor's value. */
 #define DEPTH_MAX 1000
 
-static void release_buf(struct buf *b)
-{
-	buf_release(b);
-}
-
-static int write_node(FILE *out, const struct query_result *r, uint32_t node, struct buf *label,
-		      struct buf *quoted)
+static int write_node(FILE *out, const struct query_result *r, uint32_t node, struct labels *labels)
 {
 	const struct query_node *n = &r->nodes[node];
-	int error = 0;
+	const struct label *label;
 
-	buf_clear(label);
-	buf_clear(quoted);
-	if (node)
-		error = frame_label(label, &r->items[n->item]);
-	else
-		error = buf_append_str(label, "all");
-	if (error == 0)
-		error = buf_str(label) ? text_append_json(quoted, buf_str(label)) : -ENOMEM;
-	if (error < 0)
-		return error;
+	if (!node) {
+		fprintf(out, "{\"name\":\"all\",\"value\":%" PRIu64, n->total.weight);
+		return 0;
+	}
+	label = labels_get(labels, n->item);
+	if (!label)
+		return -ENOMEM;
 	fputs("{\"name\":", out);
-	fwrite(quoted->data, 1, quoted->size, out);
-	fprintf(out, ",\"value\":%" PRIu64, n->total.weight);
-	if (node)
-		fprintf(out, ",\"kind\":\"%s\"", query_item_kind_names[r->items[n->item].kind]);
+	fwrite(label->text, 1, label->size, out);
+	fprintf(out, ",\"value\":%" PRIu64 ",\"kind\":\"%s\"", n->total.weight,
+		query_item_kind_names[r->items[n->item].kind]);
 	return 0;
 }
 
 int export_d3(FILE *out, struct profile *p, const struct query_selection *s,
 	      const struct query_result *r, const struct export_options *options)
 {
-	_cleanup_(release_buf) struct buf label = { 0 }, quoted = { 0 };
+	_cleanup_(labels_release) struct labels labels = { 0 };
 	uint32_t i = 0;
 	size_t depth = 0;
 
 	(void)p, (void)s, (void)options;
+	if (labels_init(&labels, r, text_append_json) < 0)
+		return -ENOMEM;
 	for (;;) {
-		int error = write_node(out, r, i, &label, &quoted);
+		int error = write_node(out, r, i, &labels);
 
 		if (error < 0)
 			return error;

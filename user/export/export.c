@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "export/export.h"
 
+#include <errno.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -54,4 +56,37 @@ int frame_label(struct buf *b, const struct query_item *item)
 	if (r < 0 || item->kind != FRAME_PYTHON || !*item->file)
 		return r;
 	return buf_printf(b, " (%s:%u)", query_short_path(item->file), item->line);
+}
+
+int labels_init(struct labels *l, const struct query_result *r,
+		int (*escape)(struct buf *b, const char *text))
+{
+	*l = (struct labels){ .result = r, .escape = escape };
+	l->items = calloc(r->items_n, sizeof(*l->items));
+	return l->items ? 0 : -ENOMEM;
+}
+
+void labels_release(struct labels *l)
+{
+	for (size_t i = 0; l->items && i < l->result->items_n; i++)
+		free(l->items[i].text);
+	free(l->items);
+}
+
+const struct label *labels_get(struct labels *l, uint32_t item)
+{
+	struct label *label = &l->items[item];
+	struct buf plain = { 0 }, escaped = { 0 };
+
+	if (label->text)
+		return label;
+	if (frame_label(&plain, &l->result->items[item]) == 0 && buf_str(&plain) &&
+	    l->escape(&escaped, buf_str(&plain)) == 0 && buf_str(&escaped)) {
+		label->size = escaped.size;
+		label->text = (char *)escaped.data;
+		escaped = (struct buf){ 0 };
+	}
+	buf_release(&plain);
+	buf_release(&escaped);
+	return label->text ? label : NULL;
 }

@@ -8,41 +8,28 @@
 #include "base/text.h"
 #include "export/formats.h"
 
-/* The line so far, and where each level of it begins: siblings share all but their last frame. */
+/* The line so far, and where each level of it ends: siblings share all but their last frame. */
 struct line {
 	struct buf text;
 	size_t *level_end; /* by depth */
-	struct buf label;
+	struct labels labels;
 };
 
 static void line_release(struct line *l)
 {
 	buf_release(&l->text);
-	buf_release(&l->label);
 	free(l->level_end);
+	labels_release(&l->labels);
 }
 
-static int line_set(struct line *l, size_t depth, const struct query_item *item)
+static int line_set(struct line *l, size_t depth, uint32_t item)
 {
-	const char *label;
-	int r;
+	const struct label *label = labels_get(&l->labels, item);
 
 	l->text.size = depth ? l->level_end[depth - 1] : 0;
-	if (depth) {
-		r = buf_append_str(&l->text, ";");
-		if (r < 0)
-			return r;
-	}
-	buf_clear(&l->label);
-	r = frame_label(&l->label, item);
-	if (r < 0)
-		return r;
-	label = buf_str(&l->label);
-	if (!label)
+	if (!label || (depth && buf_append(&l->text, ";", 1) < 0) ||
+	    buf_append(&l->text, label->text, label->size) < 0)
 		return -ENOMEM;
-	r = text_append_folded(&l->text, label);
-	if (r < 0)
-		return r;
 	l->level_end[depth] = l->text.size;
 	return 0;
 }
@@ -56,11 +43,11 @@ int export_folded(FILE *out, struct profile *p, const struct query_selection *s,
 
 	(void)p, (void)s, (void)options;
 	line.level_end = calloc(r->nodes_n + 1, sizeof(*line.level_end));
-	if (!line.level_end)
+	if (!line.level_end || labels_init(&line.labels, r, text_append_folded) < 0)
 		return -ENOMEM;
 	while (i) {
 		const struct query_node *n = &r->nodes[i];
-		int error = line_set(&line, depth, &r->items[n->item]);
+		int error = line_set(&line, depth, n->item);
 
 		if (error < 0)
 			return error;
