@@ -125,18 +125,25 @@ static void add_stack(struct sim *s, struct tick *t, uint32_t which, size_t *cap
 			if (s->functions < 4000) {
 				array_reserve(&t->functions, &caps[0], t->functions_n + 1);
 				t->functions[t->functions_n++] = (struct function){
-					.id = ++s->functions, .kind = FRAME_NATIVE, .binary = 1,
-					.name = text("some_function_of_usual_length_%u", s->functions),
+					.id = ++s->functions,
+					.kind = FRAME_NATIVE,
+					.binary = 1,
+					.name = text("some_function_of_usual_length_%u",
+						     s->functions),
 					.file = text("src/folder/file_%u.c", s->functions / 20)
 				};
 			}
 			array_reserve(&t->frames, &caps[1], t->frames_n + 1);
 			t->frames[t->frames_n++] =
-				(struct frame){ .id = ++s->frames, .kind = FRAME_NATIVE, .binary = 1,
-						.offset = next() >> 40, .function = 1 + below(s->functions) };
+				(struct frame){ .id = ++s->frames,
+						.kind = FRAME_NATIVE,
+						.binary = 1,
+						.offset = next() >> 40,
+						.function = 1 + below(s->functions) };
 		}
 		array_reserve(&t->stacks, &caps[2], t->stacks_n + 1);
-		t->stacks[t->stacks_n++] = (struct stack){ .id = ++s->nodes, .parent = parent,
+		t->stacks[t->stacks_n++] = (struct stack){ .id = ++s->nodes,
+							   .parent = parent,
 							   .frame = 1 + below(s->frames) };
 		parent = s->nodes;
 	}
@@ -166,7 +173,8 @@ static void add_samples(struct sim *s, struct tick *t, struct sample *samples, s
 				add_stack(s, t, which, caps);
 			samples[n++] = (struct sample){ .thread = threads[turn],
 							.stack = s->leaf[which],
-							.offset_us = core * 131 + k * period_us + jitter_us(),
+							.offset_us = core * 131 + k * period_us +
+								     jitter_us(),
 							.kernel = which % 5 == 0 };
 		}
 	}
@@ -177,8 +185,8 @@ static struct seen some_seen(uint32_t period_us, uint32_t count)
 {
 	struct seen v = { 0 };
 
-	v.cpu_ns = below(3) ? (int64_t)count * period_us * 1000 - below(100000) :
-			      (int64_t)below(period_us * 1000);
+	v.cpu_ns = below(3) ? (int64_t)count * period_us * 1000 - below(100000)
+			    : (int64_t)below(period_us * 1000);
 	if (below(8) == 0) {
 		v.minor_faults = 1 + below(50);
 		v.rss_anon_pages = v.minor_faults - (int64_t)below(10);
@@ -209,7 +217,8 @@ static void merge_rows(struct sim *s, struct tick *t, struct sample *samples, si
 						  .stack = samples[i].stack,
 						  .source = KYMO_SOURCE_CPU,
 						  .state = samples[i].kernel,
-						  .end = below(20) ? KYMO_END_WHOLE : KYMO_END_FP_ZERO,
+						  .end = below(20) ? KYMO_END_WHOLE
+								   : KYMO_END_FP_ZERO,
 						  .first_offset = (uint32_t)i };
 		}
 		row->count++;
@@ -234,16 +243,18 @@ static void add_host(struct sim *s, struct tick *t)
 	if (s->ticks == 1) {
 		t->health.metrics = grown(l->labels, sizeof(*t->health.metrics));
 		for (uint32_t i = 0; i < l->labels; i++)
-			t->health.metrics[i] = (struct health_metric){ .id = i + 1,
-								       .name = strdup("system.cpu.time"),
-								       .labels = text("cpu=%u", i),
-								       .unit = strdup("ns") };
+			t->health.metrics[i] =
+				(struct health_metric){ .id = i + 1,
+							.name = strdup("system.cpu.time"),
+							.labels = text("cpu=%u", i),
+							.unit = strdup("ns") };
 		t->health.metrics_n = l->labels;
 	}
 	t->health.labels = grown(l->labels, sizeof(*t->health.labels));
 	for (uint32_t i = 0; i < l->labels; i++)
 		t->health.labels[i] =
-			(struct health_label){ .metric = i + 1, .value = 10000000 * (int64_t)below(100) };
+			(struct health_label){ .metric = i + 1,
+					       .value = 10000000 * (int64_t)below(100) };
 	t->health.labels_n = l->labels;
 	t->process_ticks = grown(l->processes, sizeof(*t->process_ticks));
 	for (uint32_t i = 0; i < l->processes; i++) {
@@ -259,7 +270,8 @@ static void add_host(struct sim *s, struct tick *t)
 	}
 	t->quality = grown(ARRAY_SIZE(counters), sizeof(*t->quality));
 	for (size_t i = 0; i < ARRAY_SIZE(counters); i++)
-		t->quality[t->quality_n++] = (struct quality){ strdup(counters[i]), (int64_t)below(1 << 30) };
+		t->quality[t->quality_n++] =
+			(struct quality){ strdup(counters[i]), (int64_t)below(1 << 30) };
 }
 
 static void add_processes(struct sim *s, struct tick *t)
@@ -268,17 +280,21 @@ static void add_processes(struct sim *s, struct tick *t)
 
 	t->binaries = grown(1, sizeof(*t->binaries));
 	t->binaries_n = 1;
-	t->binaries[0] = (struct binary){ .id = 1, .kind = BINARY_FILE, .path = strdup("/usr/bin/x") };
+	t->binaries[0] =
+		(struct binary){ .id = 1, .kind = BINARY_FILE, .path = strdup("/usr/bin/x") };
 	t->processes = grown(n, sizeof(*t->processes));
 	t->threads = grown(n, sizeof(*t->threads));
 	t->processes_n = t->threads_n = n;
 	for (uint32_t i = 0; i < n; i++) {
-		t->processes[i] = (struct process){ .id = i + 1, .pid = 1000 + i, .comm = "program",
+		t->processes[i] = (struct process){ .id = i + 1,
+						    .pid = 1000 + i,
+						    .comm = "program",
 						    .start_ns = i * 1000000000ULL,
 						    .exe = strdup("/usr/bin/program"),
 						    .cmdline = text("program --option=%u", i) };
-		t->threads[i] = (struct thread){ .id = i + 1, .process = i + 1, .tid = 1000 + i,
-						 .comm = "program" };
+		t->threads[i] = (struct thread){
+			.id = i + 1, .process = i + 1, .tid = 1000 + i, .comm = "program"
+		};
 	}
 }
 
@@ -314,8 +330,10 @@ static void print_tables(const char *path, uint64_t samples, uint32_t ticks)
 	sqlite3 *db = NULL;
 
 	sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL);
-	sqlite3_prepare_v2(db, "SELECT name, sum(pgsize) FROM dbstat GROUP BY name ORDER BY 2 DESC "
-			       "LIMIT 6", -1, &stmt, NULL);
+	sqlite3_prepare_v2(db,
+			   "SELECT name, sum(pgsize) FROM dbstat GROUP BY name ORDER BY 2 DESC "
+			   "LIMIT 6",
+			   -1, &stmt, NULL);
 	while (sqlite3_step(stmt) == SQLITE_ROW)
 		printf("    %-13s %9" PRIi64 " bytes, %7.1f per tick, %6.2f per sample\n",
 		       sqlite3_column_text(stmt, 0), (int64_t)sqlite3_column_int64(stmt, 1),
@@ -353,7 +371,8 @@ static void read_back(const char *path)
 		for (size_t k = 0; k < block.rows_n; k++)
 			weight += block.rows[k].weight;
 	}
-	printf("    read: tables %.1f ms (%zu nodes), blocks %.1f ms (%.1f us a tick, %.0f M rows/s)\n",
+	printf("    read: tables %.1f ms (%zu nodes), blocks %.1f ms (%.1f us a tick, %.0f M "
+	       "rows/s)\n",
 	       (double)(opened - start) / 1e6, tables.stacks_n,
 	       (double)(clock_process_cpu_ns() - opened) / 1e6,
 	       (double)(clock_process_cpu_ns() - opened) / 1e3 / (double)n,
@@ -404,7 +423,8 @@ static void run(const struct load *l, const char *folder, uint32_t seconds)
 	       samples, (double)samples / (double)rows, s.nodes);
 	printf("    %" PRIu64 " bytes: %.1f per tick, %.2f per sample\n", store_bytes(store),
 	       (double)store_bytes(store) / seconds, (double)store_bytes(store) / (double)samples);
-	printf("    write: CPU %.2f ms a tick, wall p50 %.2f ms, p99 %.2f ms, max %.2f ms; end %.1f ms\n",
+	printf("    write: CPU %.2f ms a tick, wall p50 %.2f ms, p99 %.2f ms, max %.2f ms; end "
+	       "%.1f ms\n",
 	       (double)cpu / 1e6 / seconds, (double)wall[seconds / 2] / 1e6,
 	       (double)wall[seconds * 99 / 100] / 1e6, (double)wall[seconds - 1] / 1e6,
 	       (double)start / 1e6);

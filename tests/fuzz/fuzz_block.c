@@ -51,7 +51,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	r = block_decode(c, block.data, block.size, &first);
 	if (r == 0) {
-		r = block_encode(c, first.rows, first.rows_n, first.offsets_us, first.offsets_n, &block);
+		r = block_encode(c, first.rows, first.rows_n, first.offsets_us, first.offsets_n,
+				 &block);
 		assert(r == 0);
 		r = block_decode(c, block.data, block.size, &again);
 		assert(r == 0);

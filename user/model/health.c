@@ -4,9 +4,9 @@
 #include <stdlib.h>
 
 const struct health_column_info health_columns[HEALTH_MAX] = {
-#define HEALTH(name, otel, unit_, kind_)                                                           \
-	[HEALTH_##name] = {                                                                        \
-		.column = #name, .metric = otel, .unit = unit_, .kind = HEALTH_##kind_             \
+#define HEALTH(name, otel, unit_, kind_)                                               \
+	[HEALTH_##name] = {                                                            \
+		.column = #name, .metric = otel, .unit = unit_, .kind = HEALTH_##kind_ \
 	},
 #include "model/health.def"
 #undef HEALTH

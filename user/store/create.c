@@ -19,7 +19,7 @@
 #define SQLITE_LOCK_BYTES  512
 #define RECORDER_LOCK_BYTE (SQLITE_LOCK_BYTE + 2 * SQLITE_LOCK_BYTES)
 
-/* The longest suffix of ours must fit: ".", ".ballast" around, or ".old-journal" behind the name. */
+/* The longest of ours must fit: "." and ".ballast" around, ".old-journal" behind the name. */
 #define SUFFIX_MAX 16
 
 static struct flock lock_of(off_t start, off_t size)
@@ -134,7 +134,8 @@ static int check_replaceable(const struct create *c, const char *path, const cha
 	if (file.st_uid != uid && folder.st_mode & S_ISVTX && folder.st_uid != uid)
 		return message_fail(ret_message, -EPERM,
 				    "%s: %s belongs to another user (in a shared folder); "
-				    "choose another name", path, name);
+				    "choose another name",
+				    path, name);
 	return 0;
 }
 
@@ -330,8 +331,8 @@ static int fail_making(const char *path, int error, char **ret_message)
 {
 	if (error == -ENOSPC || error == -EDQUOT)
 		return message_fail(ret_message, error,
-				    "%s: the disk is full (a recording needs %u MiB to begin)", path,
-				    (CREATE_BALLAST_BYTES >> 20) + 1);
+				    "%s: the disk is full (a recording needs %u MiB to begin)",
+				    path, (CREATE_BALLAST_BYTES >> 20) + 1);
 	if (error == -EBUSY || error == -EEXIST)
 		return message_fail(ret_message, error, "%s: another kymo is starting there", path);
 	return message_fail(ret_message, error, "%s: cannot be created: %s", path,

@@ -82,15 +82,15 @@ static uint64_t add_u64(uint64_t hash, uint64_t v)
 }
 
 /* Makes array[id] exist; what is new is zero. Ids count up from 1, so the array has few holes. */
-#define GROW(h, array, id)                                                                     \
-	({                                                                                     \
-		int _r = array_reserve(&(h)->array, &(h)->array##_cap, (size_t)(id) + 1);       \
-		if (_r == 0 && (h)->array##_n <= (id)) {                                       \
-			memset((h)->array + (h)->array##_n, 0,                                 \
-			       ((size_t)(id) + 1 - (h)->array##_n) * sizeof(*(h)->array));     \
-			(h)->array##_n = (size_t)(id) + 1;                                     \
-		}                                                                              \
-		_r;                                                                            \
+#define GROW(h, array, id)                                                                 \
+	({                                                                                 \
+		int _r = array_reserve(&(h)->array, &(h)->array##_cap, (size_t)(id) + 1);  \
+		if (_r == 0 && (h)->array##_n <= (id)) {                                   \
+			memset((h)->array + (h)->array##_n, 0,                             \
+			       ((size_t)(id) + 1 - (h)->array##_n) * sizeof(*(h)->array)); \
+			(h)->array##_n = (size_t)(id) + 1;                                 \
+		}                                                                          \
+		_r;                                                                        \
 	})
 
 int hashes_binary(struct hashes *h, const struct binary *b)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One line about a failure, for those who speak to people. They escape it: it may quote a hostile file. */
+/* One line about a failure. Whoever shows it escapes it: it may quote a hostile file. */
 #ifndef KYMO_STORE_MESSAGE_H
 #define KYMO_STORE_MESSAGE_H
 

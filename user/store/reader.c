@@ -17,9 +17,10 @@ int reader_fail(struct store_reader *r, int error, const char *table)
 
 	if (error == -ENOMEM)
 		return message_fail(&r->message, error, "%s: out of memory", r->path);
-	if (r->db && sqlite3_errcode(r->db) != SQLITE_OK &&
-	    sqlite3_errcode(r->db) != SQLITE_DONE && sqlite3_errcode(r->db) != SQLITE_ROW)
-		return message_fail(&r->message, error, "%s: damaged in %s: %s", r->path, table, why);
+	if (r->db && sqlite3_errcode(r->db) != SQLITE_OK && sqlite3_errcode(r->db) != SQLITE_DONE &&
+	    sqlite3_errcode(r->db) != SQLITE_ROW)
+		return message_fail(&r->message, error, "%s: damaged in %s: %s", r->path, table,
+				    why);
 	return message_fail(&r->message, error, "%s: damaged in %s", r->path, table);
 }
 
@@ -68,11 +69,12 @@ static int check_contents(struct store_reader *r, char **ret_message)
 	int e = schema_check(r->db, r->health, &what);
 
 	if (e < 0)
-		return message_fail(ret_message, e, "%s: not a kymo profile, or damaged: %s", r->path,
-				    what);
+		return message_fail(ret_message, e, "%s: not a kymo profile, or damaged: %s",
+				    r->path, what);
 	e = reader_each(r, "meta", "SELECT key, value FROM meta ORDER BY key", take_meta, r);
 	if (e == 0)
-		e = sql_prepare(r->db, "SELECT rows, samples, block FROM sample_block WHERE tick = ?",
+		e = sql_prepare(r->db,
+				"SELECT rows, samples, block FROM sample_block WHERE tick = ?",
 				&r->block_stmt);
 	if (e < 0)
 		return message_fail(ret_message, e, "%s",
@@ -182,18 +184,20 @@ int store_read_ticks(struct store_reader *r, struct store_tick **ret, size_t *re
 {
 	struct read_ticks t = { .health = r->health };
 	struct buf sql = { 0 };
-	int e = buf_append_str(&sql, "SELECT t.id, t.start_ns, t.end_ns, t.wall_ns, t.read_errors, b.rows");
+	int e = buf_append_str(
+		&sql, "SELECT t.id, t.start_ns, t.end_ns, t.wall_ns, t.read_errors, b.rows");
 
 	for (size_t i = 0; i < HEALTH_MAX && e == 0; i++)
 		if (r->health[i])
 			e = buf_printf(&sql, ", t.%s", health_columns[i].column);
 	if (e == 0)
-		e = buf_append_str(&sql, " FROM tick AS t LEFT JOIN sample_block AS b ON b.tick = t.id "
-					 "ORDER BY t.id");
+		e = buf_append_str(&sql,
+				   " FROM tick AS t LEFT JOIN sample_block AS b ON b.tick = t.id "
+				   "ORDER BY t.id");
 	if (e == 0)
 		e = buf_str(&sql) ? 0 : -ENOMEM;
-	e = e < 0 ? reader_fail(r, e, "tick") :
-		    reader_each(r, "tick", (char *)sql.data, take_tick, &t);
+	e = e < 0 ? reader_fail(r, e, "tick")
+		  : reader_each(r, "tick", (char *)sql.data, take_tick, &t);
 	buf_release(&sql);
 	if (e < 0) {
 		free(t.ticks);
@@ -250,10 +254,11 @@ struct key_order {
 
 static bool in_order(struct key_order *o, uint32_t tick, const char *key, uint64_t number)
 {
-	int c = !o->started	    ? 1 :
-		tick != o->tick	    ? (tick > o->tick ? 1 : -1) :
-		key		    ? strcmp(key, o->key) :
-		number > o->number ? 1 : -1;
+	int c = !o->started	     ? 1
+		: tick != o->tick    ? (tick > o->tick ? 1 : -1)
+		: key		     ? strcmp(key, o->key)
+		: number > o->number ? 1
+				     : -1;
 
 	o->started = true;
 	o->tick = tick;
@@ -321,7 +326,8 @@ int store_read_labels(struct store_reader *r, int (*each)(void *data, const stru
 	return reader_each(r, "health_label",
 			   "SELECT l.tick, l.metric, l.value, m.name, m.labels, m.unit "
 			   "FROM health_label AS l CROSS JOIN metric AS m ON m.id = l.metric "
-			   "ORDER BY l.tick, l.metric", take_label, &t);
+			   "ORDER BY l.tick, l.metric",
+			   take_label, &t);
 }
 
 struct read_process_ticks {
@@ -363,7 +369,8 @@ int store_read_process_ticks(struct store_reader *r,
 			   "SELECT tick, process, ended, cpu_ns, rss_anon_pages, rss_file_pages, "
 			   "rss_shmem_pages, swap_pages, minor_faults, major_faults, read_bytes, "
 			   "write_bytes, voluntary_switches, involuntary_switches "
-			   "FROM process_tick ORDER BY tick, process", take_process_tick, &t);
+			   "FROM process_tick ORDER BY tick, process",
+			   take_process_tick, &t);
 }
 
 struct read_events {
@@ -399,5 +406,6 @@ int store_read_events(struct store_reader *r,
 
 	return reader_each(r, "event",
 			   "SELECT id, tick, kind, time_ns, duration_ns, thread, stack, fields "
-			   "FROM event ORDER BY id", take_event, &t);
+			   "FROM event ORDER BY id",
+			   take_event, &t);
 }

@@ -41,7 +41,8 @@ static int fail_opening(const struct store_reader *r, int error, char **ret_mess
 	if (error == -ENOENT)
 		return message_fail(ret_message, error, "%s: no such file", r->path);
 	if (error == -EISDIR)
-		return message_fail(ret_message, error, "%s: is a directory, not a profile", r->path);
+		return message_fail(ret_message, error, "%s: is a directory, not a profile",
+				    r->path);
 	if (error == -ENOTSUP || error == -ENXIO || error == -ELOOP)
 		return message_fail(ret_message, error, "%s: not a regular file", r->path);
 	return message_fail(ret_message, error, "%s: %s", r->path, strerror(-error));
@@ -74,8 +75,9 @@ static int check_header(const struct store_reader *r, const struct stat *st,
 	int e = file_pread_all(r->fd, bytes, sizeof(bytes), 0);
 
 	if (e == -ENODATA)
-		return message_fail(ret_message, -EBADMSG, "%s: not a kymo profile (%" PRId64
-				    " bytes are too few)", r->path, (int64_t)st->st_size);
+		return message_fail(ret_message, -EBADMSG,
+				    "%s: not a kymo profile (%" PRId64 " bytes are too few)",
+				    r->path, (int64_t)st->st_size);
 	if (e < 0)
 		return fail_opening(r, e, ret_message);
 	schema_parse_header(bytes, h);
@@ -87,16 +89,17 @@ static int check_header(const struct store_reader *r, const struct stat *st,
 	if (h->user_version > STORE_FORMAT_VERSION)
 		return message_fail(ret_message, -EPROTONOSUPPORT,
 				    "%s: written by a newer kymo (format %" PRIu32
-				    ", this one reads up to %d)", r->path, h->user_version,
-				    STORE_FORMAT_VERSION);
+				    ", this one reads up to %d)",
+				    r->path, h->user_version, STORE_FORMAT_VERSION);
 	if (h->user_version == 0 || h->page_bytes != SCHEMA_PAGE_BYTES)
-		return message_fail(ret_message, -EBADMSG, "%s: damaged: its header is not a profile's",
-				    r->path);
+		return message_fail(ret_message, -EBADMSG,
+				    "%s: damaged: its header is not a profile's", r->path);
 	/* With a WAL the end may still lie in it; SQLite then sees what is missing. */
 	if (!h->is_wal && (uint64_t)h->pages * h->page_bytes > (uint64_t)st->st_size)
 		return message_fail(ret_message, -EBADMSG,
-				    "%s: truncated: %" PRId64 " of %" PRIu64 " bytes are there", r->path,
-				    (int64_t)st->st_size, (uint64_t)h->pages * h->page_bytes);
+				    "%s: truncated: %" PRId64 " of %" PRIu64 " bytes are there",
+				    r->path, (int64_t)st->st_size,
+				    (uint64_t)h->pages * h->page_bytes);
 	return 0;
 }
 
@@ -113,9 +116,11 @@ static int open_wal(struct store_reader *r, const struct stat *file, const struc
 	snprintf(name, sizeof(name), "%s-journal", r->name);
 	if (fstatat(r->dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
 	    (!S_ISREG(st.st_mode) || st.st_size > 0))
-		return message_fail(ret_message, -EBUSY,
-				    "%s: %s lies beside it, which kymo does not write: another program "
-				    "has changed the profile and was interrupted", r->path, name);
+		return message_fail(
+			ret_message, -EBUSY,
+			"%s: %s lies beside it, which kymo does not write: another program "
+			"has changed the profile and was interrupted",
+			r->path, name);
 	snprintf(name, sizeof(name), "%s-wal", r->name);
 	closep(&r->wal_fd);
 	r->wal_fd = open_regular(r->dir_fd, name, &st);
@@ -127,13 +132,15 @@ static int open_wal(struct store_reader *r, const struct stat *file, const struc
 		int error = r->wal_fd;
 
 		r->wal_fd = -1;
-		return message_fail(ret_message, error, "%s: %s beside it cannot be read: %s", r->path,
-				    name, error == -ENOTSUP ? "not a regular file" : strerror(-error));
+		return message_fail(ret_message, error, "%s: %s beside it cannot be read: %s",
+				    r->path, name,
+				    error == -ENOTSUP ? "not a regular file" : strerror(-error));
 	}
 	if (st.st_size > 0 && !h->is_wal)
-		return message_fail(ret_message, -EBADMSG,
-				    "%s: %s beside it does not belong to it: the recording had ended",
-				    r->path, name);
+		return message_fail(
+			ret_message, -EBADMSG,
+			"%s: %s beside it does not belong to it: the recording had ended", r->path,
+			name);
 	if (st.st_size > 0 && st.st_uid != file->st_uid && st.st_uid != 0)
 		return message_fail(ret_message, -EPERM, "%s: %s beside it belongs to another user",
 				    r->path, name);
@@ -148,8 +155,8 @@ static int live_uri(const struct store_reader *r, struct buf *uri)
 
 	vfs_path(r->dir_fd, r->name, path);
 	for (const char *p = path; *p && e == 0; p++)
-		e = (*p >= 'a' && *p <= 'z') || *p == '/' ? buf_append(uri, p, 1) :
-							    buf_printf(uri, "%%%02x", (uint8_t)*p);
+		e = (*p >= 'a' && *p <= 'z') || *p == '/' ? buf_append(uri, p, 1)
+							  : buf_printf(uri, "%%%02x", (uint8_t)*p);
 	if (e == 0)
 		e = buf_append_str(uri, "?readonly_shm=1");
 	return e == 0 && buf_str(uri) ? 0 : -ENOMEM;
@@ -265,7 +272,8 @@ static int connect_once(struct store_reader *r, struct stat *st, bool live, char
 				    r->db ? sqlite3_errmsg(r->db) : strerror(-e));
 	if (!still_there(r, st))
 		return message_fail(ret_message, -EAGAIN,
-				    "%s: was replaced while it was being opened; try again", r->path);
+				    "%s: was replaced while it was being opened; try again",
+				    r->path);
 	return 0;
 }
 

@@ -60,8 +60,8 @@ void bind_text(struct bind *b, const char *text)
 void bind_blob(struct bind *b, const void *data, size_t size)
 {
 	b->column++;
-	bound(b, size ? sqlite3_bind_blob64(b->stmt, b->column, data, size, SQLITE_STATIC) :
-			sqlite3_bind_zeroblob(b->stmt, b->column, 0));
+	bound(b, size ? sqlite3_bind_blob64(b->stmt, b->column, data, size, SQLITE_STATIC)
+		      : sqlite3_bind_zeroblob(b->stmt, b->column, 0));
 }
 
 int bind_run(struct bind *b)

@@ -13,8 +13,8 @@
  * Every number is NOT NULL, 0 is "none"; NULL is left to health that a host does not have.
  * No table has an index of its own: sqlite_schema is these rows and no other.
  */
-#define TICK_HEAD                                                                                 \
-	"CREATE TABLE tick(id INTEGER PRIMARY KEY, start_ns INTEGER NOT NULL, "                   \
+#define TICK_HEAD                                                               \
+	"CREATE TABLE tick(id INTEGER PRIMARY KEY, start_ns INTEGER NOT NULL, " \
 	"end_ns INTEGER NOT NULL, wall_ns INTEGER NOT NULL, read_errors INTEGER NOT NULL"
 #define TICK_HEALTH_BEFORE ", "
 #define TICK_HEALTH_AFTER  " INTEGER"
@@ -29,12 +29,14 @@ static const struct schema_table {
 	{ "tick", NULL },
 	{ "metric", "CREATE TABLE metric(id INTEGER PRIMARY KEY, name TEXT NOT NULL, "
 		    "labels TEXT NOT NULL, unit TEXT NOT NULL, kind INTEGER NOT NULL) STRICT" },
-	{ "health_label", "CREATE TABLE health_label(tick INTEGER NOT NULL, metric INTEGER NOT NULL, "
-			  "value INTEGER NOT NULL, PRIMARY KEY(tick, metric)) STRICT, WITHOUT ROWID" },
-	{ "process", "CREATE TABLE process(id INTEGER PRIMARY KEY, pid INTEGER NOT NULL, "
-		     "parent_pid INTEGER NOT NULL, uid INTEGER NOT NULL, start_ns INTEGER NOT NULL, "
-		     "cgroup_id INTEGER NOT NULL, comm TEXT NOT NULL, exe TEXT NOT NULL, "
-		     "cmdline TEXT NOT NULL) STRICT" },
+	{ "health_label",
+	  "CREATE TABLE health_label(tick INTEGER NOT NULL, metric INTEGER NOT NULL, "
+	  "value INTEGER NOT NULL, PRIMARY KEY(tick, metric)) STRICT, WITHOUT ROWID" },
+	{ "process",
+	  "CREATE TABLE process(id INTEGER PRIMARY KEY, pid INTEGER NOT NULL, "
+	  "parent_pid INTEGER NOT NULL, uid INTEGER NOT NULL, start_ns INTEGER NOT NULL, "
+	  "cgroup_id INTEGER NOT NULL, comm TEXT NOT NULL, exe TEXT NOT NULL, "
+	  "cmdline TEXT NOT NULL) STRICT" },
 	{ "thread", "CREATE TABLE thread(id INTEGER PRIMARY KEY, process INTEGER NOT NULL, "
 		    "tid INTEGER NOT NULL, start_ns INTEGER NOT NULL, comm TEXT NOT NULL) STRICT" },
 	{ "process_tick",
@@ -66,8 +68,9 @@ static const struct schema_table {
 		   "stack INTEGER NOT NULL, fields TEXT NOT NULL) STRICT" },
 	{ "quality", "CREATE TABLE quality(tick INTEGER NOT NULL, counter TEXT NOT NULL, "
 		     "value INTEGER NOT NULL, PRIMARY KEY(tick, counter)) STRICT, WITHOUT ROWID" },
-	{ "sample_block", "CREATE TABLE sample_block(tick INTEGER PRIMARY KEY, rows INTEGER NOT NULL, "
-			  "samples INTEGER NOT NULL, block BLOB NOT NULL) STRICT" },
+	{ "sample_block",
+	  "CREATE TABLE sample_block(tick INTEGER PRIMARY KEY, rows INTEGER NOT NULL, "
+	  "samples INTEGER NOT NULL, block BLOB NOT NULL) STRICT" },
 };
 
 #define TABLES_N ARRAY_SIZE(tables)
@@ -216,7 +219,8 @@ static bool check_row(struct sql_row *row, bool present[TABLES_N], bool ret_heal
 		if (present[i])
 			return false;
 		present[i] = true;
-		return tables[i].sql ? strcmp(sql, tables[i].sql) == 0 : check_tick(sql, ret_health);
+		return tables[i].sql ? strcmp(sql, tables[i].sql) == 0
+				     : check_tick(sql, ret_health);
 	}
 	return false;
 }

@@ -13,7 +13,7 @@
 
 #define SCHEMA_APPLICATION_ID 0x6b796d6f /* "kymo" */
 #define SCHEMA_PAGE_BYTES     4096
-#define SCHEMA_HEADER_BYTES   100 /* SQLite's file header */
+#define SCHEMA_HEADER_BYTES   100   /* SQLite's file header */
 #define SCHEMA_TEXT_MAX	      65536 /* bytes of any text: the writer cuts, the reader refuses */
 
 /* The whole file of a profile without rows, in WAL mode: written at once, it needs no journal. */

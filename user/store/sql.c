@@ -53,8 +53,7 @@ int sql_exec(sqlite3 *db, const char *sql)
 
 int sql_prepare(sqlite3 *db, const char *sql, sqlite3_stmt **ret)
 {
-	return sql_error(db,
-			 sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, ret, NULL));
+	return sql_error(db, sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, ret, NULL));
 }
 
 int sql_run(sqlite3 *db, sqlite3_stmt *stmt)

@@ -31,16 +31,16 @@ int store_set_meta(struct store *s, const char *key, const char *value);
 int store_write_tick(struct store *s, const struct tick *tick);
 int store_write_names(struct store *s, const struct late_names *names);
 /*
- * The clean end: meta "ended" set, one ordinary file, no -wal beside it. Also after -ENOSPC. -EBUSY: a
- * reader has not let go for 5 s; the profile is whole and ended, with its -wal beside it. Nothing can be
- * written afterwards, whatever it returns.
+ * The clean end: meta "ended" set, one ordinary file, no -wal beside it. Also after -ENOSPC.
+ * -EBUSY: a reader has not let go for 5 s; the profile is whole and ended, with its -wal beside
+ * it. Nothing can be written afterwards, whatever it returns.
  */
 int store_finish(struct store *s);
 void store_close(struct store *s); /* NULL is allowed; without store_finish the profile says it did not end */
 uint64_t store_bytes(const struct store *s); /* file and WAL now */
 
 /* ---- reader ---- */
-/* Not for the profile that this process is writing: closing a file drops the process's locks on it. */
+/* Not for the profile that this process writes: closing a file drops all its locks on it. */
 struct store_reader;
 
 /* Every failure sets *ret_message: no such file, not a regular file, not a kymo profile, newer format, damaged where. */

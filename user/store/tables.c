@@ -185,8 +185,8 @@ static int read_table(struct store_reader *r, const char *name, const char *sql,
 	return e;
 }
 
-#define READ_TABLE(r, name, columns, take, array, n, text_bytes)                                 \
-	read_table(r, name, "SELECT " columns " FROM " name " ORDER BY id", take,               \
+#define READ_TABLE(r, name, columns, take, array, n, text_bytes)                  \
+	read_table(r, name, "SELECT " columns " FROM " name " ORDER BY id", take, \
 		   sizeof(*(array)), text_bytes, &(array), &(n))
 
 static int read_all(struct store_reader *r, struct store_tables *t)
@@ -194,8 +194,8 @@ static int read_all(struct store_reader *r, struct store_tables *t)
 	size_t text = 0;
 	int e;
 
-	e = READ_TABLE(r, "binary", "id, kind, path, inode, dev, build_id", take_binary, t->binaries,
-		       t->binaries_n, &text);
+	e = READ_TABLE(r, "binary", "id, kind, path, inode, dev, build_id", take_binary,
+		       t->binaries, t->binaries_n, &text);
 	if (e == 0)
 		e = READ_TABLE(r, "function", "id, kind, binary, name, file, first_line",
 			       take_function, t->functions, t->functions_n, &text);
@@ -206,11 +206,13 @@ static int read_all(struct store_reader *r, struct store_tables *t)
 		e = READ_TABLE(r, "stack", "id, parent, frame", take_stack, t->stacks, t->stacks_n,
 			       &text);
 	if (e == 0)
-		e = READ_TABLE(r, "process", "id, pid, parent_pid, uid, start_ns, cgroup_id, comm, "
-			       "exe, cmdline", take_process, t->processes, t->processes_n, &text);
+		e = READ_TABLE(r, "process",
+			       "id, pid, parent_pid, uid, start_ns, cgroup_id, comm, "
+			       "exe, cmdline",
+			       take_process, t->processes, t->processes_n, &text);
 	if (e == 0)
-		e = READ_TABLE(r, "thread", "id, process, tid, start_ns, comm", take_thread, t->threads,
-			       t->threads_n, &text);
+		e = READ_TABLE(r, "thread", "id, process, tid, start_ns, comm", take_thread,
+			       t->threads, t->threads_n, &text);
 	return e;
 }
 

@@ -204,8 +204,7 @@ static int snapshot_zero(sqlite3_file *file)
 	return 0;
 }
 
-static int snapshot_map(sqlite3_file *file, int region, int size, int extend,
-			void volatile **ret)
+static int snapshot_map(sqlite3_file *file, int region, int size, int extend, void volatile **ret)
 {
 	struct snapshot_file *f = (struct snapshot_file *)file;
 

@@ -27,6 +27,6 @@ int vfs_new_shared(bool read_only, struct vfs **ret);
 int vfs_new_snapshot(int fd, int wal_fd, struct vfs **ret);
 
 const char *vfs_name(const struct vfs *v); /* for sqlite3_open_v2 */
-void vfs_free(struct vfs *v); /* after its connections; NULL is allowed */
+void vfs_free(struct vfs *v);		   /* after its connections; NULL is allowed */
 
 #endif

@@ -43,8 +43,10 @@ static int prepare_tick(struct store *s)
 	if (r == 0)
 		r = buf_str(&names) && buf_str(&marks) ? 0 : -ENOMEM;
 	if (r == 0)
-		r = buf_printf(&sql, "INSERT INTO tick(id, start_ns, end_ns, wall_ns, read_errors%s) "
-			       "VALUES(?, ?, ?, ?, ?%s)", (char *)names.data, (char *)marks.data);
+		r = buf_printf(&sql,
+			       "INSERT INTO tick(id, start_ns, end_ns, wall_ns, read_errors%s) "
+			       "VALUES(?, ?, ?, ?, ?%s)",
+			       (char *)names.data, (char *)marks.data);
 	if (r == 0)
 		r = sql_prepare(s->db, (char *)sql.data, &s->statements[STATEMENT_TICK]);
 	buf_release(&names);
@@ -196,8 +198,8 @@ static void checkpoint(struct store *s)
 
 	if (s->wal_pages < CHECKPOINT_PAGES)
 		return;
-	r = sql_error(s->db, sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE,
-						       NULL, NULL));
+	r = sql_error(s->db, sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL,
+						       NULL));
 	if (r != -ENOSPC)
 		return;
 	create_free_ballast(&s->file);
@@ -256,8 +258,8 @@ int store_write_names(struct store *s, const struct late_names *names)
 
 /* ---- the end ---- */
 
-#define REHASH_BATCH 20000
-#define LEAVE_WAL_TRIES 50
+#define REHASH_BATCH	  20000
+#define LEAVE_WAL_TRIES	  50
 #define LEAVE_WAL_WAIT_MS 100
 
 /* The stacks from `from` on whose hash is not the one of what is known by now. */
@@ -302,7 +304,8 @@ static int rehash(struct store *s)
 
 	if (!hashes_changed(s->hashes))
 		return 0;
-	r = sql_prepare(s->db, "SELECT id, parent, frame, hash FROM stack WHERE id >= ? ORDER BY id",
+	r = sql_prepare(s->db,
+			"SELECT id, parent, frame, hash FROM stack WHERE id >= ? ORDER BY id",
 			&select);
 	if (r == 0)
 		r = sql_prepare(s->db, "UPDATE stack SET hash = ? WHERE id = ?", &update);

@@ -74,7 +74,8 @@ struct bind bind_start(struct store *s, enum statement which);
 void bind_i64(struct bind *b, int64_t v);
 void bind_u64(struct bind *b, uint64_t v);
 void bind_null(struct bind *b);
-void bind_text(struct bind *b, const char *text); /* as valid UTF-8, cut at SCHEMA_TEXT_MAX; NULL is "" */
+void bind_text(struct bind *b,
+	       const char *text); /* as valid UTF-8, cut at SCHEMA_TEXT_MAX; NULL is "" */
 void bind_blob(struct bind *b, const void *data, size_t size); /* stays until bind_run */
 int bind_run(struct bind *b);
 

@@ -66,8 +66,7 @@ static inline uint64_t folder_digest(const char *path)
 		h = hash_bytes(&st.st_size, sizeof(st.st_size), h);
 		h = hash_bytes(&st.st_uid, sizeof(st.st_uid), h);
 		h = hash_bytes(&st.st_mtim, sizeof(st.st_mtim), h);
-		if (S_ISREG(st.st_mode) &&
-		    file_read(dirfd(d), e->d_name, 1 << 30, &data) == 0)
+		if (S_ISREG(st.st_mode) && file_read(dirfd(d), e->d_name, 1 << 30, &data) == 0)
 			h = hash_bytes(data.data, data.size, h);
 		sum += h;
 		buf_release(&data);

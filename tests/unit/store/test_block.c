@@ -81,7 +81,8 @@ static void test_cpu_time_adds_up(void **state)
 
 	(void)state;
 	for (uint32_t i = 0; i < 1000; i++) {
-		rows[i] = (struct tick_row){ .thread = 5, .stack = i, .count = 1, .first_offset = i };
+		rows[i] =
+			(struct tick_row){ .thread = 5, .stack = i, .count = 1, .first_offset = i };
 		rows[i].seen.cpu_ns = world_below(&w, 1999);
 		want += rows[i].seen.cpu_ns;
 	}
@@ -110,14 +111,15 @@ static void test_small(void **state)
 		uint32_t thread = i / hz, k = i % hz;
 
 		rows[i] = (struct tick_row){ .thread = thread,
-					     .stack = (i ? rows[i - 1].stack : 0) +
-						      1 + world_below(&w, 1000),
+					     .stack = (i ? rows[i - 1].stack : 0) + 1 +
+						      world_below(&w, 1000),
 					     .source = KYMO_SOURCE_CPU,
 					     .count = 1,
 					     .weight = 10101010,
 					     .first_offset = i };
 		rows[i].seen.cpu_ns = 10101010 - world_below(&w, 50000);
-		offsets[i] = thread * 600 + (k * 37 % hz) * 10101010ULL / 1000 + world_below(&w, 20);
+		offsets[i] =
+			thread * 600 + (k * 37 % hz) * 10101010ULL / 1000 + world_below(&w, 20);
 	}
 	assert_int_equal(block_encode(c, rows, n, offsets, n, &out), 0);
 	assert_true(out.size < 6 * n);
@@ -130,8 +132,10 @@ static void test_small(void **state)
 
 static void test_refuses_bad_rows(void **state)
 {
-	const struct tick_row good[2] = { { .thread = 1, .stack = 1, .count = 2 },
-					  { .thread = 1, .stack = 2, .count = 1, .first_offset = 2 } };
+	const struct tick_row good[2] = {
+		{ .thread = 1, .stack = 1, .count = 2 },
+		{ .thread = 1, .stack = 2, .count = 1, .first_offset = 2 }
+	};
 	const uint32_t offsets[3] = { 5, 6, 1 }, descending[3] = { 6, 5, 1 };
 	struct block_codec *c = codec_new();
 	struct tick_row rows[2];
@@ -278,7 +282,9 @@ static void test_hostile_payloads(void **state)
 static void test_bombs(void **state)
 {
 	static const uint8_t many_rows[] = { 0xff, 0xff, 0x3f, 0xff, 0xff, 0x3f, 0 };
-	static const uint8_t many_kinds[] = { 1, 1, 0xff, 0xff, 0x3f, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 };
+	static const uint8_t many_kinds[] = {
+		1, 1, 0xff, 0xff, 0x3f, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
+	};
 	static const uint8_t empty[] = { 0, 0, 0 };
 	struct block_codec *c = codec_new();
 	struct store_block b = { 0 };
@@ -306,9 +312,12 @@ static void test_bombs(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_extremes),	  cmocka_unit_test(test_cpu_time_adds_up),
-		cmocka_unit_test(test_small),		  cmocka_unit_test(test_refuses_bad_rows),
-		cmocka_unit_test(test_damage_is_noticed), cmocka_unit_test(test_hostile_payloads),
+		cmocka_unit_test(test_extremes),
+		cmocka_unit_test(test_cpu_time_adds_up),
+		cmocka_unit_test(test_small),
+		cmocka_unit_test(test_refuses_bad_rows),
+		cmocka_unit_test(test_damage_is_noticed),
+		cmocka_unit_test(test_hostile_payloads),
 		cmocka_unit_test(test_bombs),
 	};
 

@@ -63,9 +63,9 @@ static void child_plain_sqlite(const char *path)
 	sqlite3_finalize(stmt);
 	sqlite3_prepare_v2(db, "PRAGMA journal_mode", -1, &stmt, NULL);
 	_exit(sqlite3_step(stmt) == SQLITE_ROW &&
-			      strcmp((const char *)sqlite3_column_text(stmt, 0), "delete") == 0 ?
-		      0 :
-		      3);
+			      strcmp((const char *)sqlite3_column_text(stmt, 0), "delete") == 0
+		      ? 0
+		      : 3);
 }
 
 /* It opens in any SQLite, for a user who may only read, where nothing can be written. */
@@ -158,7 +158,8 @@ static void test_stray_wal(void **state)
 {
 	const struct folder *f = *state;
 
-	folder_run(f, "echo rubbish > a.kymo-wal; echo rubbish > a.kymo-shm; echo x > a.kymo-journal");
+	folder_run(f,
+		   "echo rubbish > a.kymo-wal; echo rubbish > a.kymo-shm; echo x > a.kymo-journal");
 	record(f->profile, 1);
 	folder_run(f, "[ \"$(ls -A)\" = a.kymo ]");
 	/* Left of two that were killed while they began. */
@@ -361,11 +362,11 @@ static void test_misuse_after_finish(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_one_ordinary_file),	TEST(test_keeps_the_old),
-		TEST(test_keeps_the_old_wal),	TEST(test_stray_wal),
+		TEST(test_one_ordinary_file),	    TEST(test_keeps_the_old),
+		TEST(test_keeps_the_old_wal),	    TEST(test_stray_wal),
 		TEST(test_refuses_what_is_no_file), TEST(test_bad_names),
-		TEST(test_two_recorders),	TEST(test_many_at_once),
-		TEST(test_belongs_to_the_user), TEST(test_shared_folder),
+		TEST(test_two_recorders),	    TEST(test_many_at_once),
+		TEST(test_belongs_to_the_user),	    TEST(test_shared_folder),
 		TEST(test_misuse_after_finish),
 	};
 

@@ -12,7 +12,7 @@
 #include "unit/store/folder.h"
 #include "unit/store/world.h"
 
-#define SEED 17
+#define SEED	     17
 #define HANG_SECONDS 60
 
 static void record(const char *path)
@@ -84,7 +84,8 @@ static void change_unchecked(const struct folder *f, const char *table, const ch
 	snprintf(text, sizeof(text),
 		 "ATTACH '%s/good' AS good; PRAGMA writable_schema=ON;"
 		 "UPDATE main.sqlite_schema SET sql = (SELECT sql FROM good.sqlite_schema AS g "
-		 "WHERE g.name = '%s') WHERE name = '%s'", f->path, table, table);
+		 "WHERE g.name = '%s') WHERE name = '%s'",
+		 f->path, table, table);
 	if (sqlite3_exec(db, text, NULL, NULL, &error) != SQLITE_OK)
 		fail_msg("%s: %s", text, error);
 	sqlite3_close(db);
@@ -129,13 +130,13 @@ static int read_everything(const char *path, char message[512])
 		snprintf(message, 512, "%s", why);
 		return e;
 	}
-#define READ(call)                                                                 \
-	do {                                                                       \
-		e = (call);                                                        \
-		if (e < 0 && first == 0) {                                         \
-			first = e;                                                 \
-			snprintf(message, 512, "%s", store_reader_message(r));     \
-		}                                                                  \
+#define READ(call)                                                             \
+	do {                                                                   \
+		e = (call);                                                    \
+		if (e < 0 && first == 0) {                                     \
+			first = e;                                             \
+			snprintf(message, 512, "%s", store_reader_message(r)); \
+		}                                                              \
 	} while (0)
 	first = 0;
 	READ(store_read_tables(r, &tables));
@@ -182,7 +183,8 @@ static void test_foreign_schema(void **state)
 		"ALTER TABLE frame RENAME COLUMN line TO lines",
 		"DROP TABLE stack; CREATE TABLE stack(id INTEGER PRIMARY KEY, parent, frame, hash)",
 		/* An endless view in the place of a table. */
-		"DROP TABLE stack; CREATE VIEW stack AS WITH RECURSIVE x(id) AS (SELECT 1 UNION ALL "
+		"DROP TABLE stack; CREATE VIEW stack AS WITH RECURSIVE x(id) AS (SELECT 1 UNION "
+		"ALL "
 		"SELECT id + 1 FROM x) SELECT id, 0 AS parent, 1 AS frame, 0 AS hash FROM x",
 		/* The same behind the words of the table. */
 		"UPDATE sqlite_schema SET type = 'view' WHERE name = 'stack'",
@@ -216,7 +218,8 @@ static void test_other_health_columns(void **state)
 	struct store_tick *ticks = NULL;
 	size_t n = 0, present = 0;
 
-	change(f, "ALTER TABLE tick ADD COLUMN of_the_future INTEGER; ALTER TABLE tick DROP COLUMN faults");
+	change(f, "ALTER TABLE tick ADD COLUMN of_the_future INTEGER; ALTER TABLE tick DROP COLUMN "
+		  "faults");
 	expect(f, 0, "");
 	r = folder_open(f->profile);
 	assert_int_equal(store_read_ticks(r, &ticks, &n), 0);
@@ -241,12 +244,16 @@ static void test_bad_values(void **state)
 		{ "UPDATE stack SET parent = 4294967297 WHERE id = 9", "stack" },
 		{ "UPDATE stack SET frame = 100000 WHERE id = 9", "frame is missing" },
 		{ "UPDATE stack SET frame = 0 WHERE id = 9", "frame is missing" },
-		{ "DELETE FROM stack WHERE id = (SELECT max(parent) FROM stack)", "parent or frame" },
+		{ "DELETE FROM stack WHERE id = (SELECT max(parent) FROM stack)",
+		  "parent or frame" },
 		{ "UPDATE stack SET id = -5 WHERE id = 9", "stack" },
 		{ "UPDATE stack SET id = 1 << 40 WHERE id = 60", "stack" },
-		{ "DELETE FROM frame WHERE id = (SELECT max(frame) FROM stack)", "frame is missing" },
-		{ "DELETE FROM process WHERE id = (SELECT max(process) FROM thread)", "process is missing" },
-		{ "DELETE FROM function WHERE id = (SELECT max(function) FROM frame)", "function is missing" },
+		{ "DELETE FROM frame WHERE id = (SELECT max(frame) FROM stack)",
+		  "frame is missing" },
+		{ "DELETE FROM process WHERE id = (SELECT max(process) FROM thread)",
+		  "process is missing" },
+		{ "DELETE FROM function WHERE id = (SELECT max(function) FROM frame)",
+		  "function is missing" },
 		{ "UPDATE frame SET kind = 99 WHERE id = 3", "frame" },
 		{ "UPDATE frame SET by_fp = 2 WHERE id = 3", "frame" },
 		{ "UPDATE binary SET kind = -1 WHERE id = 3", "binary" },
@@ -254,26 +261,33 @@ static void test_bad_values(void **state)
 		{ "UPDATE process SET pid = -1 WHERE id = 3", "process" },
 		{ "UPDATE process SET comm = printf('%.*c', 1000, 'x') WHERE id = 3", "process" },
 		{ "UPDATE function SET name = 'a' || char(0) || 'b' WHERE id = 3", "function" },
-		{ "UPDATE function SET name = printf('%.*c', 100000, 'x') WHERE id = 3", "function" },
-		{ "UPDATE function SET name = printf('%.*c', 20000000, 'x') WHERE id = 3", "too big" },
+		{ "UPDATE function SET name = printf('%.*c', 100000, 'x') WHERE id = 3",
+		  "function" },
+		{ "UPDATE function SET name = printf('%.*c', 20000000, 'x') WHERE id = 3",
+		  "too big" },
 		{ "UPDATE sample_block SET block = zeroblob(20000000) WHERE tick = 3", "too big" },
 		{ "UPDATE sample_block SET block = x'' WHERE tick = 3", "sample_block" },
-		{ "UPDATE sample_block SET block = randomblob(1000) WHERE tick = 3", "sample_block" },
-		{ "UPDATE sample_block SET block = substr(block, 1, 100) WHERE tick = 3", "sample_block" },
-		{ "UPDATE sample_block SET block = CAST(block || x'00' AS BLOB) WHERE tick = 3", "sample_block" },
+		{ "UPDATE sample_block SET block = randomblob(1000) WHERE tick = 3",
+		  "sample_block" },
+		{ "UPDATE sample_block SET block = substr(block, 1, 100) WHERE tick = 3",
+		  "sample_block" },
+		{ "UPDATE sample_block SET block = CAST(block || x'00' AS BLOB) WHERE tick = 3",
+		  "sample_block" },
 		{ "UPDATE sample_block SET rows = rows + 1 WHERE tick = 3", "sample_block" },
 		{ "UPDATE sample_block SET samples = 0 WHERE tick = 3", "sample_block" },
 		{ "UPDATE sample_block SET rows = 1 << 40 WHERE tick = 3", "tick" },
 		{ "UPDATE tick SET id = 0 WHERE id = 1", "tick" },
 		{ "UPDATE event SET kind = 100", "event" },
 		{ "UPDATE quality SET counter = printf('%.*c', 300, 'x') WHERE tick = 3 AND "
-		  "value = (SELECT max(value) FROM quality WHERE tick = 3)", "quality" },
+		  "value = (SELECT max(value) FROM quality WHERE tick = 3)",
+		  "quality" },
 		{ "UPDATE quality SET tick = -1 WHERE tick = 3", "quality" },
 		{ "UPDATE metric SET unit = printf('%.*c', 100000, 'x')", "health_label" },
 		{ "UPDATE process_tick SET ended = 7 WHERE tick = 3", "process_tick" },
 		{ "UPDATE meta SET key = printf('%.*c', 300, 'x') WHERE key = 'host'", "meta" },
 		{ "WITH RECURSIVE x(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM x LIMIT 2000) "
-		  "INSERT INTO meta SELECT 'k' || i, '' FROM x", "meta" },
+		  "INSERT INTO meta SELECT 'k' || i, '' FROM x",
+		  "meta" },
 	};
 	const struct folder *f = *state;
 
@@ -419,8 +433,8 @@ static void test_truncated(void **state)
 
 	assert_int_equal(stat(f->profile, &st), 0);
 	for (int i = 0; i < 100; i++) {
-		uint32_t size = i == 0 ? (uint32_t)st.st_size - 1 :
-					 world_below(&w, (uint32_t)st.st_size);
+		uint32_t size = i == 0 ? (uint32_t)st.st_size - 1
+				       : world_below(&w, (uint32_t)st.st_size);
 
 		snprintf(command, sizeof(command), "head -c %u good > a.kymo", size);
 		folder_run(f, command);
@@ -436,7 +450,8 @@ static void test_truncated(void **state)
 		expect(f, 0, "");
 	}
 	for (int i = 0; i < 50; i++) {
-		snprintf(command, sizeof(command), "cp good-wal a.kymo-wal && head -c %u good > a.kymo",
+		snprintf(command, sizeof(command),
+			 "cp good-wal a.kymo-wal && head -c %u good > a.kymo",
 			 world_below(&w, 4096 * 3));
 		folder_run(f, command);
 		read_everything(f->profile, message);
@@ -495,9 +510,15 @@ static void test_flipped(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_good),	     TEST(test_foreign_schema), TEST(test_other_health_columns),
-		TEST(test_bad_values),	     TEST(test_wrong_types),	TEST(test_other_files),
-		TEST(test_foreign_journals), TEST(test_wal_of_another_user), TEST(test_truncated),
+		TEST(test_good),
+		TEST(test_foreign_schema),
+		TEST(test_other_health_columns),
+		TEST(test_bad_values),
+		TEST(test_wrong_types),
+		TEST(test_other_files),
+		TEST(test_foreign_journals),
+		TEST(test_wal_of_another_user),
+		TEST(test_truncated),
 		TEST(test_flipped),
 	};
 

@@ -16,8 +16,8 @@
 #else
 #define ROUNDS 40
 #endif
-#define SEED	    7
-#define OTHER_UID   65534
+#define SEED		   7
+#define OTHER_UID	   65534
 #define TICKS_UNTIL_FINISH 4
 
 static struct tick *next_tick(struct world *w)
@@ -48,7 +48,8 @@ static _Noreturn void child_record(const char *path, int told, uint32_t ticks)
 
 static void sleep_us(uint32_t us)
 {
-	nanosleep(&(struct timespec){ .tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000 }, NULL);
+	nanosleep(&(struct timespec){ .tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000 },
+		  NULL);
 }
 
 /* The last tick that was told before the kill; 0 = none. With wait_for the clock starts at that tick. */
@@ -122,8 +123,10 @@ static void check_other_user(const struct folder *f, int ticks)
 		return;
 	snprintf(copy, sizeof(copy), "%s/copy", f->path);
 	snprintf(profile, sizeof(profile), "%s/a.kymo", copy);
-	folder_run(f, "mkdir copy && cp a.kymo copy/ && { [ ! -e a.kymo-wal ] || cp a.kymo-wal copy/; } "
-		      "&& chmod 644 copy/* && chmod 555 copy");
+	folder_run(
+		f,
+		"mkdir copy && cp a.kymo copy/ && { [ ! -e a.kymo-wal ] || cp a.kymo-wal copy/; } "
+		"&& chmod 644 copy/* && chmod 555 copy");
 	before = folder_digest(copy);
 	pid = fork();
 	if (pid == 0) {
@@ -186,8 +189,7 @@ static void test_killed_while_beginning(void **state)
 	struct world w = { .seed = (uint64_t)time(NULL) };
 
 	for (int i = 0; i < ROUNDS; i++) {
-		uint32_t told =
-			record_and_kill(f->profile, world_below(&w, 20000), UINT32_MAX, 0);
+		uint32_t told = record_and_kill(f->profile, world_below(&w, 20000), UINT32_MAX, 0);
 
 		/* The name is either not there, or a whole profile's. */
 		if (told || folder_has(f, "a.kymo"))

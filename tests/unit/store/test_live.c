@@ -216,10 +216,8 @@ static void test_killed_under_a_reader(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_read_while_written),
-		TEST(test_reader_that_stays),
-		TEST(test_reader_that_never_goes),
-		TEST(test_open_across_the_end),
+		TEST(test_read_while_written),	   TEST(test_reader_that_stays),
+		TEST(test_reader_that_never_goes), TEST(test_open_across_the_end),
 		TEST(test_killed_under_a_reader),
 	};
 

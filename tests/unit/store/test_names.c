@@ -16,11 +16,11 @@ static struct tick *tick_new(uint32_t id)
 	return t;
 }
 
-#define ADD(t, array, ...)                                                                       \
-	do {                                                                                     \
-		(t)->array = realloc((t)->array, ((t)->array##_n + 1) * sizeof(*(t)->array));   \
-		assert_non_null((t)->array);                                                     \
-		(t)->array[(t)->array##_n++] = __VA_ARGS__;                                      \
+#define ADD(t, array, ...)                                                                    \
+	do {                                                                                  \
+		(t)->array = realloc((t)->array, ((t)->array##_n + 1) * sizeof(*(t)->array)); \
+		assert_non_null((t)->array);                                                  \
+		(t)->array[(t)->array##_n++] = __VA_ARGS__;                                   \
 	} while (0)
 
 static const struct build_id first_id = { .size = 3, .bytes = { 1, 2, 3 } };
@@ -41,18 +41,27 @@ static void record(const char *path, const struct way *w)
 	uint32_t a = w->reversed ? 2 : 1, b = w->reversed ? 1 : 2;
 
 	for (uint32_t id = 1; id <= 2; id++)
-		ADD(t, binaries, (struct binary){ .id = id, .kind = BINARY_FILE,
-						  .path = strdup(id == a ? "/bin/a" : "/bin/b"),
-						  .build_id = id == a && w->id_at_once ? *w->id :
-								     (struct build_id){ 0 } });
-	ADD(t, functions, (struct function){ .id = 1, .kind = FRAME_PYTHON,
-					     .name = strdup(w->python_name), .file = strdup("x.py"),
-					     .first_line = 4 });
+		ADD(t, binaries,
+		    (struct binary){ .id = id,
+				     .kind = BINARY_FILE,
+				     .path = strdup(id == a ? "/bin/a" : "/bin/b"),
+				     .build_id = id == a && w->id_at_once
+							 ? *w->id
+							 : (struct build_id){ 0 } });
+	ADD(t, functions,
+	    (struct function){ .id = 1,
+			       .kind = FRAME_PYTHON,
+			       .name = strdup(w->python_name),
+			       .file = strdup("x.py"),
+			       .first_line = 4 });
 	for (uint32_t id = 1; id <= 2; id++)
-		ADD(t, frames, (struct frame){ .id = id, .kind = FRAME_NATIVE, .binary = a,
-					       .offset = id == a ? 0x1000 : 0x2000 });
-	ADD(t, frames, (struct frame){ .id = 3, .kind = FRAME_PYTHON, .function = 1,
-				       .line = w->line });
+		ADD(t, frames,
+		    (struct frame){ .id = id,
+				    .kind = FRAME_NATIVE,
+				    .binary = a,
+				    .offset = id == a ? 0x1000 : 0x2000 });
+	ADD(t, frames,
+	    (struct frame){ .id = 3, .kind = FRAME_PYTHON, .function = 1, .line = w->line });
 	ADD(t, stacks, (struct stack){ 1, 0, a });
 	ADD(t, stacks, (struct stack){ 2, 1, b });
 	ADD(t, stacks, (struct stack){ 3, 2, 3 });
@@ -93,7 +102,9 @@ static int64_t hash_of(const struct folder *f, struct way w)
 static void test_hashes(void **state)
 {
 	const struct folder *f = *state;
-	const struct way way = { .id_at_once = true, .id = &first_id, .python_name = "f", .line = 5 };
+	const struct way way = {
+		.id_at_once = true, .id = &first_id, .python_name = "f", .line = 5
+	};
 	struct way other = way;
 	int64_t hash = hash_of(f, way);
 
@@ -120,7 +131,9 @@ static void test_late_names(void **state)
 	const struct folder *f = *state;
 	struct store *s = folder_create(f->profile);
 	struct tick *t = tick_new(1);
-	struct function fn = { .id = 1, .kind = FRAME_NATIVE, .binary = 1, .name = "run", .file = "r.c" };
+	struct function fn = {
+		.id = 1, .kind = FRAME_NATIVE, .binary = 1, .name = "run", .file = "r.c"
+	};
 	struct frame_name name = { .frame = 2, .function = 1, .line = 77 };
 	struct binary binary = { .id = 1, .build_id = first_id };
 	struct late_names names = { &fn, 1, &name, 1, &binary, 1 };
@@ -156,14 +169,17 @@ static void test_text(void **state)
 	struct store_tables tables = { 0 };
 	struct store_reader *r;
 	char *longest = malloc(200001);
-	const struct process bad = { .id = 1, .comm = "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"
-						      "\xff\xff\xff\xff", .exe = longest };
+	const struct process bad = { .id = 1,
+				     .comm = "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"
+					     "\xff\xff\xff\xff",
+				     .exe = longest };
 
 	memset(longest, 0xfe, 200000);
 	longest[200000] = '\0';
 	ADD(t, processes, bad);
-	ADD(t, processes, (struct process){ .id = 2, .comm = "fifteen bytes!!",
-					 .cmdline = strdup("a\n\x1b[2J;b") });
+	ADD(t, processes,
+	    (struct process){
+		    .id = 2, .comm = "fifteen bytes!!", .cmdline = strdup("a\n\x1b[2J;b") });
 	ADD(t, processes, (struct process){ .id = 3, .comm = "", .cmdline = strdup("a") });
 	assert_int_equal(store_write_tick(s, t), 0);
 	/* Told again with the same id: changed. */
@@ -193,7 +209,8 @@ static void test_text(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { TEST(test_hashes), TEST(test_late_names), TEST(test_text) };
+	const struct CMUnitTest tests[] = { TEST(test_hashes), TEST(test_late_names),
+					    TEST(test_text) };
 
 	return cmocka_run_group_tests_name("store: names", tests, NULL, NULL);
 }

@@ -202,18 +202,20 @@ static inline void world_accounts(struct world *w, struct tick *t)
 {
 	t->process_ticks = world_array(w->processes, sizeof(*t->process_ticks));
 	for (uint32_t i = 0; i < w->processes; i++)
-		t->process_ticks[t->process_ticks_n++] = (struct process_tick){
-			.process = i + 1, .ended = world_below(w, 10) == 0, .change = world_seen(w, 50)
-		};
+		t->process_ticks[t->process_ticks_n++] =
+			(struct process_tick){ .process = i + 1,
+					       .ended = world_below(w, 10) == 0,
+					       .change = world_seen(w, 50) };
 	t->events_n = world_below(w, 3);
 	t->events = world_array(t->events_n, sizeof(*t->events));
 	for (size_t i = 0; i < t->events_n; i++)
-		t->events[i] = (struct event){ .kind = 1 + world_below(w, EVENT_KIND_MAX - 1),
-					       .time_ns = world_number(w),
-					       .duration_ns = world_number(w),
-					       .thread = world_below(w, w->threads + 1),
-					       .stack = world_below(w, w->stacks + 1),
-					       .fields = world_below(w, 2) ? strdup("{\"a\":1}") : NULL };
+		t->events[i] =
+			(struct event){ .kind = 1 + world_below(w, EVENT_KIND_MAX - 1),
+					.time_ns = world_number(w),
+					.duration_ns = world_number(w),
+					.thread = world_below(w, w->threads + 1),
+					.stack = world_below(w, w->stacks + 1),
+					.fields = world_below(w, 2) ? strdup("{\"a\":1}") : NULL };
 	t->quality_n = 3;
 	t->quality = world_array(3, sizeof(*t->quality));
 	for (uint32_t i = 0; i < 3; i++) {
