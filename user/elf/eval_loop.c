@@ -94,7 +94,7 @@ static void count_jumps(struct parts *parts, const struct part *hot, const uint8
 {
 	for (size_t i = 0; i < size; i++) {
 		struct part *target;
-		int32_t disp;
+		int32_t disp = 0;
 		size_t n = direct_jump(code + i, size - i, &disp);
 		uint64_t to = hot->start + i + n + (uint64_t)(int64_t)disp;
 
