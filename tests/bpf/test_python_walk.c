@@ -16,6 +16,7 @@
 #include "python/python.h"
 #include "unit/support/pythons.h"
 
+#define DROPPED	    "tests/fixtures/python/dropped.py"
 #define GRAPH	    "tests/fixtures/python/graph.py"
 #define LINES_MAX   1024
 #define HZ	    4999
@@ -29,7 +30,7 @@ struct run {
 	const char *script;
 	struct python_codes *codes;
 	char *lines[LINES_MAX]; /* counted from 1 */
-	size_t samples, graph, frames, unnamed, impossible;
+	size_t samples, graph, frames, unnamed, impossible, made, codes_n;
 	size_t ends[KYMO_END_MAX];
 	size_t holding;
 	size_t depth_max;
@@ -107,6 +108,29 @@ static bool in_script(const struct run *r, const struct level *l)
 	return size >= want && strcmp(l->code->file + size - want, r->script) == 0;
 }
 
+/* The functions of dropped.py: their names say where they are, and the one calls the other of the same name. */
+static bool made_is_right(const struct level *at, const struct level *by)
+{
+	unsigned first, spins, by_first, by_spins;
+
+	if (!by->code || sscanf(at->code->name, "at_%u_%u", &first, &spins) != 2 ||
+	    sscanf(by->code->name, "by_%u_%u", &by_first, &by_spins) != 2)
+		return false;
+	return first == by_first && spins == by_spins && at->code->first_line == first &&
+	       by->code->first_line == spins + 2 && by->line == spins + 3 &&
+	       (at->line == first || at->line == first + 1 || at->line == spins ||
+		at->line == spins + 1);
+}
+
+static void judge_made(struct run *r, const struct level *levels, size_t n)
+{
+	if (n < 2 || !levels[0].code || strncmp(levels[0].code->name, "at_", 3) != 0)
+		return;
+	r->made++;
+	if (!made_is_right(&levels[0], &levels[1]))
+		complain(r, levels, n);
+}
+
 static void judge(struct run *r, const struct level *levels, size_t n)
 {
 	/* Before and after the script: the interpreter's own modules. */
@@ -117,6 +141,10 @@ static void judge(struct run *r, const struct level *levels, size_t n)
 	r->depth_max = n > r->depth_max ? n : r->depth_max;
 	if (strcmp(levels[n - 1].code->name, "<module>") != 0) {
 		complain(r, levels, n);
+		return;
+	}
+	if (strcmp(r->script, "dropped.py") == 0) {
+		judge_made(r, levels, n);
 		return;
 	}
 	for (size_t i = n - 1; i > 0; i--) {
@@ -148,6 +176,7 @@ static void on_code(void *data, const struct kern_code *c)
 {
 	struct run *r = data;
 
+	r->codes_n++;
 	assert_int_equal(python_codes_add(r->codes, c->head, c->file, c->name, c->table), 0);
 }
 
@@ -277,18 +306,19 @@ static void print_run(struct run *r, const char *python)
 
 	assert_int_equal(kern_counters(r->k, counters), 0);
 	assert_int_equal(kern_stats(r->k, &stats), 0);
-	print_message("%s: %zu samples, %zu of the script, %.1f frames, at most %zu; impossible "
-		      "%zu, unnamed frames %zu, "
-		      "torn %zu, unreadable %zu, holding %zu; %" PRIu64 " ns a run of %" PRIu64
-		      "; codes: put off %" PRIu64 ", without a part %" PRIu64 ", lost %" PRIu64
-		      "\n",
-		      python, r->samples, r->graph,
-		      r->graph ? (double)r->frames / (double)r->graph : 0, r->depth_max,
+	print_message("%s: %zu samples, %zu of the script (%zu made), %.1f frames, at most %zu; ",
+		      python, r->samples, r->graph, r->made,
+		      r->graph ? (double)r->frames / (double)r->graph : 0, r->depth_max);
+	print_message("impossible %zu, unnamed frames %zu, torn %zu, unreadable %zu, holding %zu; ",
 		      r->impossible, r->unnamed, r->ends[KYMO_END_PYTHON_TORN],
-		      r->ends[KYMO_END_PYTHON_UNREADABLE], r->holding,
-		      stats.bpf_runs ? stats.bpf_run_ns / stats.bpf_runs : 0, stats.bpf_runs,
-		      counters[KYMO_COUNTER_CODE_LIMIT], counters[KYMO_COUNTER_CODE_UNREADABLE],
+		      r->ends[KYMO_END_PYTHON_UNREADABLE], r->holding);
+	print_message("%zu codes, put off %" PRIu64 ", without a part %" PRIu64 ", lost %" PRIu64
+		      "; ",
+		      r->codes_n, counters[KYMO_COUNTER_CODE_LIMIT],
+		      counters[KYMO_COUNTER_CODE_UNREADABLE],
 		      counters[KYMO_COUNTER_CODE_RING_FULL]);
+	print_message("%.1f us a sample\n",
+		      r->samples ? (double)stats.bpf_run_ns / 1000 / (double)r->samples : 0);
 }
 
 static void run_close(struct run *r)
@@ -299,11 +329,25 @@ static void run_close(struct run *r)
 	kern_close(r->k);
 }
 
-static void stacks_are_exact(void **state)
+static void check_exact(struct run *r)
+{
+	assert_int_equal(r->impossible, 0);
+	assert_true(r->graph > 500);
+	assert_true((r->ends[KYMO_END_PYTHON_TORN] + r->ends[KYMO_END_PYTHON_UNREADABLE]) * 1000 <=
+		    r->samples * TORN_PER_MILLE_MAX);
+	assert_true(r->holding * 10 > r->graph * 9);
+}
+
+static void check_dropped(struct run *r)
+{
+	assert_int_equal(r->impossible, 0);
+	assert_true(r->made > 300);
+}
+
+static void with_each_python(const char *script, void (*check)(struct run *))
 {
 	struct pythons p;
 
-	(void)state;
 	pythons_find(&p);
 	if (!p.n) {
 		print_message("skip: no CPython on this machine\n");
@@ -315,24 +359,32 @@ static void stacks_are_exact(void **state)
 		struct run r;
 
 		snprintf(seconds, sizeof(seconds), "%d", RUN_SECONDS);
-		run_open(&r, GRAPH, HZ);
-		run(&r, p.paths[i], GRAPH, seconds);
+		run_open(&r, script, HZ);
+		run(&r, p.paths[i], script, seconds);
 		print_run(&r, p.paths[i]);
-		assert_true(r.graph > 500);
-		assert_int_equal(r.impossible, 0);
-		assert_true((r.ends[KYMO_END_PYTHON_TORN] + r.ends[KYMO_END_PYTHON_UNREADABLE]) *
-				    1000 <=
-			    r.samples * TORN_PER_MILLE_MAX);
-		assert_true(r.holding * 10 > r.graph * 9);
+		check(&r);
 		run_close(&r);
 	}
 	pythons_release(&p);
+}
+
+static void stacks_are_exact(void **state)
+{
+	(void)state;
+	with_each_python(GRAPH, check_exact);
+}
+
+static void dropped_code_keeps_its_name(void **state)
+{
+	(void)state;
+	with_each_python(DROPPED, check_dropped);
 }
 
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(stacks_are_exact),
+		cmocka_unit_test(dropped_code_keeps_its_name),
 	};
 
 	if (argc == 6 && strcmp(argv[1], "--measure") == 0) {
