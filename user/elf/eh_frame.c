@@ -21,6 +21,7 @@
 
 #define AUGMENTATION_MAX 8
 #define CIE_NONE	 SIZE_MAX
+#define FIRST_MAX	 256 /* bytes of instructions for the first row; compilers write some 20 */
 
 struct cursor {
 	struct reader r;
@@ -284,12 +285,16 @@ static bool first_cfa(struct reader *r, uint64_t *reg, uint64_t *offset)
 	return true;
 }
 
+static struct reader first_of(const uint8_t *instructions, size_t size)
+{
+	return (struct reader){ .p = instructions,
+				.end = instructions + (size < FIRST_MAX ? size : FIRST_MAX) };
+}
+
 bool eh_fde_is_entry(const struct eh_fde *fde)
 {
-	struct reader cie = { .p = fde->cie->instructions,
-			      .end = fde->cie->instructions + fde->cie->instructions_size };
-	struct reader own = { .p = fde->instructions,
-			      .end = fde->instructions + fde->instructions_size };
+	struct reader cie = first_of(fde->cie->instructions, fde->cie->instructions_size);
+	struct reader own = first_of(fde->instructions, fde->instructions_size);
 	uint64_t reg = 0, offset = 0;
 
 	if (first_cfa(&cie, &reg, &offset))

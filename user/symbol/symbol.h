@@ -15,7 +15,10 @@ struct kallsyms;
 int kallsyms_new(const char *path, struct kallsyms **ret);
 void kallsyms_free(struct kallsyms *k);
 /* Name ("" = none), module ("" = the kernel itself) and *ret_start of the symbol that covers the address. Owned by k. */
-const char *kallsyms_find(const struct kallsyms *k, uint64_t address, const char **ret_module, uint64_t *ret_start);
-uint64_t kallsyms_text(const struct kallsyms *k); /* address of _text (or _stext): kernel offsets count from there */
+const char *kallsyms_find(const struct kallsyms *k, uint64_t address, const char **ret_module,
+			  uint64_t *ret_start);
+uint64_t
+kallsyms_text(const struct kallsyms
+		      *k); /* address of _text (or _stext): kernel offsets count from there */
 
 #endif
