@@ -170,7 +170,8 @@ static void put_in_order(struct build *b)
 {
 	size_t n = 0;
 
-	qsort(b->fdes, b->fdes_n, sizeof(*b->fdes), compare);
+	if (b->fdes_n)
+		qsort(b->fdes, b->fdes_n, sizeof(*b->fdes), compare);
 	for (size_t i = 0; i < b->fdes_n; i++) {
 		struct fde *before = n ? &b->fdes[n - 1] : NULL;
 
@@ -204,7 +205,7 @@ static int add_gap(struct build *b, uint64_t start, uint64_t end)
 
 	if (start >= end || is_padding(start, end))
 		return 0;
-	if (b->entry >= start && b->entry < end) {
+	if (b->entry && b->entry >= start && b->entry < end) {
 		r = start < b->entry ? rows_add(&b->rows, start, &gap) : 0;
 		if (r == 0)
 			r = rows_add(&b->rows, b->entry, &outermost);
