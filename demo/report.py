@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The demo's Python half: parses, scores and renders records, over and over, and keeps some of them.
+"""The demo's Python half: loads, parses, scores and renders records, over and over, and keeps some of them.
 
 Arguments: seconds (14), a folder for its output. Ends by itself.
 """
@@ -8,6 +8,11 @@ import math
 import os
 import sys
 import time
+
+
+def load(path):
+    with open(path) as f:
+        return f.read()
 
 
 def parse(text):
@@ -39,17 +44,22 @@ def save(folder, page):
 def main():
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 14
     folder = sys.argv[2] if len(sys.argv) > 2 else "/tmp"
-    text = "\n".join(json.dumps({"name": f"item{i}", "values": list(range(i % 50 + 10))}) for i in range(500))
+    source = os.path.join(folder, "records.txt")
+    with open(source, "w") as f:
+        for i in range(500):
+            print(json.dumps({"name": f"item{i}", "values": list(range(i % 50 + 10))}), file=f)
     end = time.monotonic() + seconds
     kept = []
+    rounds = 0
     while time.monotonic() < end:
-        records = rank(parse(text))
+        records = rank(parse(load(source)))
         page = render(records)
         if len(kept) < 200:
             kept.append(records)
-        if len(kept) % 20 == 0:
+        rounds += 1
+        if rounds % 20 == 0:
             save(folder, page)
-    print(len(kept))
+    print(rounds)
 
 
 main()
