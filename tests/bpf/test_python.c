@@ -283,9 +283,9 @@ static void test_exec(void **state)
 	session_start(&s);
 	pid = python_start("/usr/bin/python3.11",
 			   "import os\n"
-			   "for i in range(3000000): pass\n"
+			   "for i in range(500000): pass\n"
 			   "os.execv('/bin/sh', ['sh', '-c', '''\n"
-			   "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done\n"
+			   "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done\n"
 			   "exec /usr/bin/python3.11 -c '\n"
 			   "def function():\n"
 			   "    i = 0\n"
