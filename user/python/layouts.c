@@ -34,13 +34,13 @@
 	.ts_interp = 16, .frame_previous = 8, .frame_code = 0, .frame_instruction = 56,      \
 	.frame_boundary = 70, .frame_owner = 70, .frame_size = 72
 
-/* Of each row: the versions (PY_VERSION_HEX) that it holds for. */
+/* Of each row: the versions (PY_VERSION_HEX) that it holds for, from the first release candidate on. */
 static const struct version_range {
 	uint32_t first, last;
 } ranges[] = {
-	{ 0x03060000, 0x0306ffff }, { 0x030704f0, 0x0307ffff }, { 0x03080000, 0x0308ffff },
-	{ 0x03090000, 0x0309ffff }, { 0x030a0000, 0x030affff }, { 0x030b0000, 0x030bffff },
-	{ 0x030c0000, 0x030cffff }, { 0x030d0000, 0x030dffff },
+	{ 0x030600c0, 0x0306ffff }, { 0x030700c0, 0x030703ff }, { 0x03070400, 0x0307ffff },
+	{ 0x030800c0, 0x0308ffff }, { 0x030900c0, 0x0309ffff }, { 0x030a00c0, 0x030affff },
+	{ 0x030b00c0, 0x030bffff }, { 0x030c00c0, 0x030cffff }, { 0x030d00c0, 0x030dffff },
 };
 
 static const struct kymo_python_layout layouts[] = {
@@ -54,6 +54,21 @@ static const struct kymo_python_layout layouts[] = {
 		.ts_thread_id = 152,
 		.frame_instruction = 120,
 		.frame_size = 128,
+	},
+	{
+		/* until 3.7.4 the heads of the collector's lists were not aligned to 16 bytes (bpo-27987) */
+		.version = 0x0307,
+		FRAMES_OF_OBJECTS,
+		CODE_3_6,
+		STRING_3_6,
+		.gil = KYMO_PYTHON_GIL_RUNTIME,
+		.instruction_scale = 1,
+		.ts_thread_id = 176,
+		.frame_instruction = 104,
+		.frame_size = 112,
+		.runtime_key = 1420,
+		.gil_offset = 1176,
+		.gc_collecting = 544,
 	},
 	{
 		.version = 0x0307,

@@ -41,6 +41,20 @@ static void each_version_has_its_row(void **state)
 	}
 }
 
+/* 3.7.4 moved what lies behind the collector's lists in _PyRuntime. */
+static void patch_levels_differ(void **state)
+{
+	struct elf_facts facts = facts_of(0x030703f0);
+	struct kymo_python_binary b;
+
+	(void)state;
+	assert_int_equal(python_binary(&facts, &b), 0);
+	assert_int_equal(b.key_vaddr, 0x100000 + 1420);
+	facts.python_hexversion = 0x030704f0;
+	assert_int_equal(python_binary(&facts, &b), 0);
+	assert_int_equal(b.key_vaddr, 0x100000 + 1508);
+}
+
 /* What the kernel side reads at once must hold what it looks for. */
 static void rows_fit_what_is_read(void **state)
 {
@@ -108,6 +122,8 @@ static void what_is_not_known_is_refused(void **state)
 	assert_int_equal(python_binary(&facts, &b), -ENOTSUP);
 	facts = facts_of(0x04000000);
 	assert_int_equal(python_binary(&facts, &b), -ENOTSUP);
+	facts = facts_of(0x030c00a7); /* alpha 7: not the layout of the release */
+	assert_int_equal(python_binary(&facts, &b), -ENOTSUP);
 	facts = facts_of(0x03060ff0); /* stripped: the key's symbol is a local one */
 	facts.tls_key_vaddr = 0;
 	assert_int_equal(python_binary(&facts, &b), -ENOTSUP);
@@ -121,6 +137,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_version_has_its_row),
+		cmocka_unit_test(patch_levels_differ),
 		cmocka_unit_test(rows_fit_what_is_read),
 		cmocka_unit_test(key_and_lock_are_found),
 		cmocka_unit_test(what_is_not_known_is_refused),
