@@ -7,12 +7,17 @@
 #include "base/array.h"
 #include "kymo/unwind.h"
 
+/* rax, rdx, rcx, rbx, rsi, rdi, rbp, rsp, r8 to r15 */
+static const uint8_t x86_signal_words[] = { 18, 17, 19, 16, 14, 13, 15, 20,
+					    5,	6,  7,	8,  9,	10, 11, 12 };
+
 static const struct unwind_arch arches[] = {
 	{ .machine = EM_X86_64,
 	  .sp = KYMO_UNWIND_X86_RSP,
 	  .fp = KYMO_UNWIND_X86_RBP,
 	  .base = KYMO_UNWIND_X86_RBX,
 	  .pc = 16,
+	  .signal_words = x86_signal_words,
 	  .ra = UNWIND_NO_REGISTER },
 	{ .machine = EM_AARCH64,
 	  .sp = KYMO_UNWIND_ARM64_SP,

@@ -16,6 +16,9 @@ struct unwind_arch {
 	uint8_t sp, fp;
 	uint8_t base; /* or UNWIND_NO_REGISTER */
 	uint8_t pc;   /* as expressions name it; or UNWIND_NO_REGISTER */
+	/* Where a signal frame keeps the registers 0 to 15 (struct sigcontext): words above its stack
+	 * pointer. NULL: not known. Leaf code is described by any of them. */
+	const uint8_t *signal_words;
 	uint8_t ra; /* where a function that saves it nowhere still has it; or UNWIND_NO_REGISTER */
 };
 

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unwind/step.h"
 
-#include "unwind/arch.h"
-
-#define WORD 8
+#define WORD		 8
+#define SIGNAL_REGISTERS 16
 
 struct step {
 	const struct unwind_arch *arch;
@@ -98,6 +97,25 @@ static void keep(struct unwind_frame *to, uint8_t reg, enum unwind_step found, u
 	to->known |= 1U << reg;
 }
 
+/*
+ * The registers that an interrupted leaf may be described by, which no rule gives back. Only from a
+ * frame that the kernel made: its CFA is the stack pointer in it.
+ */
+static void keep_interrupted(const struct step *s, struct unwind_frame *to)
+{
+	const struct kymo_unwind_rule *rule = s->rule;
+	const uint8_t *words = s->arch->signal_words;
+	uint64_t sp = s->from->registers[s->arch->sp], value;
+
+	if (!words || rule->cfa_kind != KYMO_UNWIND_CFA_DEREF ||
+	    rule->cfa_register != s->arch->sp || rule->cfa_offset != words[s->arch->sp] * WORD)
+		return;
+	for (uint8_t reg = 0; reg < SIGNAL_REGISTERS; reg++)
+		if (!(to->known & (1U << reg)) &&
+		    s->read(s->data, sp + (uint64_t)words[reg] * WORD, &value) == 0)
+			keep(to, reg, UNWIND_STEP_OK, value);
+}
+
 /* A stack grows downwards, so a caller's frame lies above; at the leaf it may begin where this one does (vfork, arm64). */
 static bool is_above(const struct step *s)
 {
@@ -132,6 +150,8 @@ enum unwind_step unwind_step(const struct unwind_arch *arch, const struct kymo_u
 		keep(&to, arch->base, r, value);
 	}
 	to.exact = to.signal;
+	if (to.signal)
+		keep_interrupted(&s, &to);
 	*frame = to;
 	return UNWIND_STEP_OK;
 }
