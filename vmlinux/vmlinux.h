@@ -63,6 +63,9 @@ struct bpf_perf_event_data {
 #define PF_USER_WORKER 0x00004000
 #define PF_KTHREAD     0x00200000
 
+/* include/linux/sched.h: the state of a task that will never run again, in sched_switch's prev_state */
+#define TASK_DEAD 0x00000080
+
 /* include/linux/mm.h: vm_area_struct.vm_flags */
 #define VM_EXEC 0x00000004
 
@@ -108,6 +111,41 @@ struct thread_struct {
 
 struct signal_struct {
 	atomic_t live;
+	unsigned long nvcsw; /* these: of released threads */
+	unsigned long nivcsw;
+	unsigned long min_flt;
+	unsigned long maj_flt;
+	struct task_io_accounting ioac;
+	unsigned long long sum_sched_runtime;
+};
+
+struct kernfs_node {
+	__u64 id;
+};
+
+struct cgroup {
+	struct kernfs_node *kn;
+};
+
+struct css_set {
+	struct cgroup *dfl_cgrp;
+};
+
+/* kernel/bpf/arraymap.c's: a per-CPU array keeps each element's per-CPU address. */
+struct bpf_array {
+	void *pptrs[0];
+};
+
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+	__u64 seq_num;
+};
+
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
 };
 
 struct task_struct {
@@ -127,6 +165,9 @@ struct task_struct {
 	char comm[16];
 	struct signal_struct *signal;
 	struct task_io_accounting ioac;
+	int exit_code;
+	struct sighand_struct *sighand; /* NULL when released */
+	struct css_set *cgroups;
 	struct thread_struct thread;
 };
 

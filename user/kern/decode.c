@@ -88,6 +88,16 @@ int decode_code(const void *data, size_t size, struct kern_code *ret)
 	return 0;
 }
 
+int decode_task_record(const void *data, size_t size, struct kymo_task *ret)
+{
+	int type = decode_type(data, size);
+
+	if ((type != KYMO_RECORD_TASK && type != KYMO_RECORD_END) || size != sizeof(*ret))
+		return -EBADMSG;
+	memcpy(ret, data, sizeof(*ret));
+	return terminated(ret->who.comm, sizeof(ret->who.comm)) ? 0 : -EBADMSG;
+}
+
 /*
  * The bodies of perf's records (include/uapi/linux/perf_event.h, enum perf_event_type), behind the
  * header.

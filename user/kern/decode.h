@@ -27,4 +27,7 @@ int decode_code(const void *data, size_t size, struct kern_code *ret);
  */
 int decode_sideband(const void *data, size_t size, struct process_event *ret);
 
+/* KYMO_RECORD_TASK or KYMO_RECORD_END, copied. 0 or -EBADMSG. */
+int decode_task_record(const void *data, size_t size, struct kymo_task *ret);
+
 #endif

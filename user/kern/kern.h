@@ -47,6 +47,8 @@ struct kern_handler {
 	void (*sample)(void *data, const struct raw_sample *sample);
 	void (*code)(void *data, const struct kern_code *code);
 	void (*process)(void *data, const struct process_event *event);
+	/* A process was released, with its final totals; may be NULL. */
+	void (*ended)(void *data, const struct kymo_task *task);
 	void *data;
 };
 
@@ -57,6 +59,13 @@ struct kern_handler {
  * (kern_stats). 0 or -errno.
  */
 int kern_poll(struct kern *k, uint64_t until_ns, const struct kern_handler *handler);
+
+/*
+ * The sweep: exact counters of every thread that is wanted, now. Summed over a process's threads they
+ * are the process's totals (the leader's hold what released threads left); memory stands with the leader.
+ * 0 or -errno.
+ */
+int kern_sweep(struct kern *k, void (*each)(void *data, const struct kymo_task *task), void *data);
 
 /* Cumulative, summed over CPUs, indexed by enum kymo_counter. */
 int kern_counters(struct kern *k, uint64_t ret[KYMO_COUNTER_MAX]);

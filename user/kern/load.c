@@ -59,7 +59,6 @@ static int configure(struct kern *k, const struct kern_options *o)
 	skeleton->rodata->config.filter = o->filter;
 	skeleton->rodata->config.own_pid = (uint32_t)getpid();
 	bpf_program__set_autoload(skeleton->progs.on_fork, o->filter);
-	bpf_program__set_autoload(skeleton->progs.on_free, o->filter);
 	return bpf_map__set_max_entries(skeleton->maps.records,
 					(uint32_t)ring_bytes(o->ring_bytes));
 }
@@ -84,6 +83,12 @@ static int load_failed(int error, const char *log, char **ret_message)
 	return error;
 }
 
+static int attach(struct bpf_program *program, struct bpf_link **ret)
+{
+	*ret = bpf_program__attach(program);
+	return *ret ? 0 : -errno;
+}
+
 static int load_skeleton(struct kern *k, const struct kern_options *o)
 {
 	int r;
@@ -94,9 +99,13 @@ static int load_skeleton(struct kern *k, const struct kern_options *o)
 	r = configure(k, o);
 	if (r == 0)
 		r = kymo_bpf__load(k->skeleton);
-	/* Births and deaths of followed processes: before the first is named. */
+	/* Births of followed processes, deaths of all: before the first is named. */
 	if (r == 0 && o->filter)
-		r = kymo_bpf__attach(k->skeleton);
+		r = attach(k->skeleton->progs.on_fork, &k->skeleton->links.on_fork);
+	if (r == 0)
+		r = attach(k->skeleton->progs.on_switch, &k->skeleton->links.on_switch);
+	if (r == 0)
+		r = attach(k->skeleton->progs.on_sweep, &k->skeleton->links.on_sweep);
 	return r;
 }
 

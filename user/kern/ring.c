@@ -14,6 +14,7 @@ static int take(struct kern *k, void *data, size_t size)
 {
 	struct raw_sample sample;
 	struct kern_code code;
+	struct kymo_task task;
 	int r = decode_type(data, size);
 
 	switch (r) {
@@ -27,6 +28,12 @@ static int take(struct kern *k, void *data, size_t size)
 		r = decode_code(data, size, &code);
 		if (r == 0)
 			k->handler->code(k->handler->data, &code);
+		return r;
+	case KYMO_RECORD_END:
+		r = decode_task_record(data, size, &task);
+		if (r == 0)
+			(void)order_add(&k->order, ORDER_ENDED, task.head.time_ns, data, size, NULL,
+					0);
 		return r;
 	default:
 		if (r > 0)
@@ -57,7 +64,13 @@ static void deliver(void *context, enum order_kind kind, void *data, size_t size
 	struct kern *k = context;
 	struct process_event *event = data;
 	struct raw_sample sample;
+	struct kymo_task task;
 
+	if (kind == ORDER_ENDED) {
+		if (k->handler->ended && decode_task_record(data, size, &task) == 0)
+			k->handler->ended(k->handler->data, &task);
+		return;
+	}
 	if (kind == ORDER_EVENT) {
 		event->path = (const char *)(event + 1);
 		k->handler->process(k->handler->data, event);

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Exact accounts of a task that is not the current one: for the sweep and for the dead. */
+#ifndef KYMO_BPF_TASK_ACCOUNT_H
+#define KYMO_BPF_TASK_ACCOUNT_H
+
+#include "lib/account.bpf.h"
+
+#define ACCOUNT_CPUS_MAX 512
+
+/*
+ * What each CPU adds to the address of per-CPU memory (__per_cpu_offset). A kernel without
+ * CONFIG_KALLSYMS_ALL names none of its variables, so it is learned from a per-CPU map of ours: the
+ * address of its element on that CPU, less the address that the map holds.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} cpu_anchor __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, ACCOUNT_CPUS_MAX);
+	__type(key, __u32);
+	__type(value, __u64);
+} cpu_offsets __weak SEC(".maps");
+
+__weak __noinline int cpu_offsets_learn(void)
+{
+	__u32 zero = 0;
+	volatile __u64 *address = bpf_map_lookup_elem(&cpu_offsets, &zero);
+	struct bpf_array *anchor;
+	__u64 base = 0;
+
+	if (!address)
+		return -1;
+	/* Written and read again: an address may be stored, not calculated with. */
+	*address = (__u64)&cpu_anchor;
+	anchor = (struct bpf_array *)*address;
+	if (bpf_core_read(&base, sizeof(base), &anchor->pptrs[0]))
+		return -1;
+	for (__u32 cpu = 0; cpu < ACCOUNT_CPUS_MAX; cpu++) {
+		__u32 key = cpu; /* the loop's own variable must stay in a register */
+		__u64 *element = bpf_map_lookup_percpu_elem(&cpu_anchor, &zero, cpu);
+		volatile __u64 *offset = bpf_map_lookup_elem(&cpu_offsets, &key);
+
+		if (!element || !offset)
+			break;
+		*offset = (__u64)element;
+		*offset -= base;
+	}
+	return 0;
+}
+
+static __always_inline __u64 cgroup_id_of(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
+}
+
+static __always_inline void who_of(struct kymo_who *who, struct task_struct *task)
+{
+	struct task_struct *leader = task->group_leader;
+
+	who->pid = task->tgid;
+	who->tid = task->pid;
+	who->process_start_ns = leader->start_boottime;
+	who->thread_start_ns = task->start_boottime;
+	who->cgroup_id = cgroup_id_of(task);
+	bpf_probe_read_kernel_str(who->comm, sizeof(who->comm), task->comm);
+}
+
+/* Sum of the per-CPU parts of a percpu_counter: s32 each (include/linux/percpu_counter.h). */
+__weak __noinline __s64 percpu_parts(__u64 counters)
+{
+	__s64 sum = 0;
+
+	if (!counters)
+		return 0;
+	for (__u32 cpu = 0; cpu < ACCOUNT_CPUS_MAX; cpu++) {
+		__u32 key = cpu;
+		__u64 *offset = bpf_map_lookup_elem(&cpu_offsets, &key);
+		__s32 part = 0;
+
+		if (!offset || !*offset)
+			break;
+		if (!read_kernel(&part, sizeof(part), counters + *offset))
+			sum += part;
+	}
+	return sum;
+}
+
+/* As PAGES_READ (account.bpf.h), with the per-CPU parts added: the exact number of pages. */
+#define PAGES_EXACT(mm, kind)                                                                   \
+	({                                                                                      \
+		struct mm_struct___before_6_2 *_old = (void *)(mm);                             \
+		__s64 _exact = 0;                                                               \
+		__s32 *_parts = NULL;                                                           \
+		if (bpf_core_field_exists(_old->rss_stat.count)) {                              \
+			bpf_core_read(&_exact, sizeof(_exact), &_old->rss_stat.count[kind]);    \
+		} else {                                                                        \
+			bpf_core_read(&_exact, sizeof(_exact), &(mm)->rss_stat[kind].count);    \
+			bpf_core_read(&_parts, sizeof(_parts), &(mm)->rss_stat[kind].counters); \
+			_exact += percpu_parts((__u64)_parts);                                  \
+		}                                                                               \
+		_exact < 0 ? 0 : _exact;                                                        \
+	})
+
+static __always_inline void memory_exact(struct kymo_counters *c, struct mm_struct *mm)
+{
+	c->rss_anon_pages = PAGES_EXACT(mm, MM_ANONPAGES);
+	c->rss_file_pages = PAGES_EXACT(mm, MM_FILEPAGES);
+	c->rss_shmem_pages = PAGES_EXACT(mm, MM_SHMEMPAGES);
+	c->swap_pages = PAGES_EXACT(mm, MM_SWAPENTS);
+}
+
+static __always_inline void no_memory(struct kymo_counters *c)
+{
+	c->rss_anon_pages = -1;
+	c->rss_file_pages = -1;
+	c->rss_shmem_pages = -1;
+	c->swap_pages = -1;
+}
+
+/* As counters_read (account.bpf.h), of a task that is not held: every field by probe reads, without memory. */
+static __always_inline void counters_of(struct kymo_counters *c, struct task_struct *task)
+{
+	c->cpu_ns = BPF_CORE_READ(task, se.sum_exec_runtime);
+	c->minor_faults = BPF_CORE_READ(task, min_flt);
+	c->major_faults = BPF_CORE_READ(task, maj_flt);
+	c->voluntary_switches = BPF_CORE_READ(task, nvcsw);
+	c->involuntary_switches = BPF_CORE_READ(task, nivcsw);
+	if (bpf_core_field_exists(task->ioac.read_bytes)) {
+		c->read_bytes = BPF_CORE_READ(task, ioac.read_bytes);
+		c->write_bytes = BPF_CORE_READ(task, ioac.write_bytes);
+	}
+}
+
+/* What the threads of the process that have been released left behind (kernel/exit.c, __exit_signal). */
+static __always_inline void add_released(struct kymo_counters *c, struct task_struct *task)
+{
+	struct signal_struct *signal = task->signal;
+
+	c->cpu_ns += BPF_CORE_READ(signal, sum_sched_runtime);
+	c->minor_faults += BPF_CORE_READ(signal, min_flt);
+	c->major_faults += BPF_CORE_READ(signal, maj_flt);
+	c->voluntary_switches += BPF_CORE_READ(signal, nvcsw);
+	c->involuntary_switches += BPF_CORE_READ(signal, nivcsw);
+	if (bpf_core_field_exists(signal->ioac.read_bytes)) {
+		c->read_bytes += BPF_CORE_READ(signal, ioac.read_bytes);
+		c->write_bytes += BPF_CORE_READ(signal, ioac.write_bytes);
+	}
+}
+
+#endif
