@@ -17,11 +17,11 @@ struct agent_options {
 	uint64_t duration_ns; /* 0 = until a signal, or the command's end */
 	uint64_t tick_ns;
 	const char *output;
-	bool all;		/* the whole host */
-	const uint32_t *pids;	/* else these, and their children */
+	bool all;	      /* the whole host */
+	const uint32_t *pids; /* else these, and their children */
 	size_t pids_n;
-	char *const *command;	/* else this; NULL-terminated */
-	bool user_set;		/* called through sudo: the command runs as, and the profile belongs to, this user */
+	char *const *command; /* else this; NULL-terminated */
+	bool user_set; /* called through sudo: the command runs as, and the profile belongs to, this user */
 	uid_t uid;
 	gid_t gid;
 	bool quiet; /* no progress, no closing line */

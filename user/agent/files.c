@@ -10,9 +10,9 @@
 #include "base/hmap.h"
 #include "python/python.h"
 
-#define FILES_MAX	65536
-#define NAME_BATCH	512 /* offsets in one job */
-#define TAKE_BATCH	4096
+#define FILES_MAX  65536
+#define NAME_BATCH 512 /* offsets in one job */
+#define TAKE_BATCH 4096
 
 enum file_state { FILE_NEW, FILE_ASKED, FILE_KNOWN };
 
@@ -369,8 +369,7 @@ static struct name_job *job_find(struct files *f, uint64_t cookie)
 static int add_names(struct files *f, const struct name_job *job, const struct worker_reply *reply,
 		     struct late_names *l)
 {
-	struct frame_name *n =
-		reallocarray(l->names, l->names_n + reply->names_n, sizeof(*n));
+	struct frame_name *n = reallocarray(l->names, l->names_n + reply->names_n, sizeof(*n));
 
 	if (!n)
 		return -ENOMEM;
@@ -384,9 +383,10 @@ static int add_names(struct files *f, const struct name_job *job, const struct w
 
 		if (!name->name[0])
 			continue;
-		l->names[l->names_n] = (struct frame_name){ .frame = job->frames[i],
-							    .function = merge_function(f->merge, &fn),
-							    .line = name->line };
+		l->names[l->names_n] =
+			(struct frame_name){ .frame = job->frames[i],
+					     .function = merge_function(f->merge, &fn),
+					     .line = name->line };
 		l->names_n += l->names[l->names_n].function != 0;
 	}
 	return 0;

@@ -41,7 +41,7 @@ size_t files_uninspected(const struct files *f);
 struct files_stats {
 	uint64_t failed_inspect, failed_names; /* jobs that came back with an error, cumulative */
 	uint64_t dropped;		       /* files beyond the bound */
-	uint32_t unknown_python;	       /* hexversion of an interpreter without a layout; 0 = none */
+	uint32_t unknown_python; /* hexversion of an interpreter without a layout; 0 = none */
 };
 void files_stats(const struct files *f, struct files_stats *ret);
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "agent/accounts.h"
 #include "agent/files.h"
 #include "agent/quality.h"
 #include "agent/resolve.h"
@@ -43,6 +44,7 @@ struct pipeline {
 	struct resolve *resolve;
 	struct merge *merge;
 	struct health_reader *health;
+	struct accounts *accounts;
 	struct writer *writer;
 	struct hmap starts; /* pid -> start_ns of processes with Python codes */
 
@@ -64,7 +66,8 @@ static void on_file(void *data, uint32_t pid, const struct proc_mapping *mapping
 	files_seen(p->files, pid, mapping);
 }
 
-static uint32_t sample_process(struct pipeline *p, const struct kymo_who *who, const struct proc_process *proc)
+static uint32_t sample_process(struct pipeline *p, const struct kymo_who *who,
+			       const struct proc_process *proc)
 {
 	struct process info = { .pid = who->pid,
 				.start_ns = who->process_start_ns,
@@ -142,10 +145,53 @@ static void on_process(void *data, const struct process_event *e)
 		on_exit_event(p, e);
 }
 
+/* A process that may never have been sampled. */
+static uint32_t account_process(void *data, const struct kymo_task *task)
+{
+	struct pipeline *p = data;
+
+	return sample_process(p, &task->who, proc_find(p->procs, &task->who));
+}
+
+/* At a bound a process goes without an account, counted; only a lack of memory ends the recording. */
+static void on_ended(void *data, const struct kymo_task *task)
+{
+	struct pipeline *p = data;
+
+	if (accounts_ended(p->accounts, task) == -ENOMEM)
+		p->error = -ENOMEM;
+}
+
+static void on_swept(void *data, const struct kymo_task *task)
+{
+	struct pipeline *p = data;
+
+	if (accounts_thread(p->accounts, task) == -ENOMEM)
+		p->error = -ENOMEM;
+}
+
+static int sweep(struct pipeline *p)
+{
+	int r;
+
+	accounts_sweep_begin(p->accounts);
+	r = kern_sweep(p->kern, on_swept, p);
+	if (r == 0)
+		r = p->error;
+	p->error = 0;
+	if (r == 0)
+		r = accounts_sweep_end(p->accounts);
+	return r == -ENOSPC ? 0 : r;
+}
+
 static int drain(struct pipeline *p, uint64_t until_ns)
 {
 	const struct kern_handler handler = {
-		.sample = on_sample, .code = on_code, .process = on_process, .data = p
+		.sample = on_sample,
+		.code = on_code,
+		.process = on_process,
+		.ended = on_ended,
+		.data = p,
 	};
 	int r = kern_poll(p->kern, until_ns, &handler);
 
@@ -162,6 +208,8 @@ static int open_parts(struct pipeline *p)
 
 	r = merge_new(NULL, &p->merge);
 	if (r == 0)
+		r = accounts_new(p->merge, account_process, p, &p->accounts);
+	if (r == 0)
 		r = worker_new(&p->worker);
 	if (r == 0)
 		r = files_new(p->kern, p->merge, p->worker, &p->files);
@@ -175,10 +223,9 @@ static int open_parts(struct pipeline *p)
 		return r;
 
 	p->stats.kernel_names = kallsyms_new("/proc/kallsyms", &p->kallsyms) == 0;
-	parts = (struct resolve_parts){ .merge = p->merge,
-					.files = p->files,
-					.codes = p->codes,
-					.kallsyms = p->kallsyms };
+	parts = (struct resolve_parts){
+		.merge = p->merge, .files = p->files, .codes = p->codes, .kallsyms = p->kallsyms
+	};
 	return resolve_new(&parts, &p->resolve);
 }
 
@@ -217,7 +264,8 @@ int pipeline_open(const struct pipeline_options *options, struct pipeline **ret,
 	if (r == 0)
 		r = proc_scan(p->procs, 0);
 	if (r < 0) {
-		if (!*ret_message && asprintf(ret_message, "cannot start recording: %s", strerror(-r)) < 0)
+		if (!*ret_message &&
+		    asprintf(ret_message, "cannot start recording: %s", strerror(-r)) < 0)
 			*ret_message = NULL;
 		pipeline_free(p);
 		return r;
@@ -234,6 +282,7 @@ void pipeline_free(struct pipeline *p)
 	resolve_free(p->resolve);
 	kallsyms_free(p->kallsyms);
 	health_reader_free(p->health);
+	accounts_free(p->accounts);
 	python_codes_free(p->codes);
 	proc_table_free(p->procs);
 	files_free(p->files);
@@ -294,6 +343,8 @@ int pipeline_start(struct pipeline *p, uint64_t *ret_start_ns)
 	discard.metrics = NULL;
 	discard.metrics_n = 0;
 	health_release(&discard);
+	if (r == 0)
+		r = sweep(p);
 	if (r < 0)
 		return r;
 	merge_tick_begin(p->merge, now);
@@ -314,6 +365,8 @@ static int tick_end(struct pipeline *p)
 	p->wall_ns = clock_wall_ns();
 	r = health_read(p->health, &p->closing_health);
 	p->health_span_ns = clock_mono_ns() - p->end_ns;
+	if (r == 0)
+		r = sweep(p);
 	if (r < 0)
 		return r;
 	if (first_n > 0) {
@@ -349,6 +402,7 @@ static int tick_close(struct pipeline *p)
 					      .files = p->files,
 					      .resolve = p->resolve,
 					      .procs = p->procs,
+					      .accounts = p->accounts,
 					      .writer = p->writer };
 	struct tick *tick;
 	int r;

@@ -21,7 +21,8 @@ struct pipeline_options {
 };
 
 /* Opens everything but the store; nothing is sampled yet. -errno with *ret_message, one line. */
-int pipeline_open(const struct pipeline_options *options, struct pipeline **ret, char **ret_message);
+int pipeline_open(const struct pipeline_options *options, struct pipeline **ret,
+		  char **ret_message);
 void pipeline_free(struct pipeline *p); /* NULL is allowed */
 /* The store is borrowed until pipeline_finish. */
 int pipeline_set_store(struct pipeline *p, struct store *store);
@@ -42,9 +43,9 @@ int pipeline_finish(struct pipeline *p);
 struct pipeline_stats {
 	uint64_t ticks;
 	uint64_t samples;
-	uint64_t lost;	 /* samples that were taken and not kept, whatever the reason */
-	uint64_t bytes;	 /* of the profile on disk */
-	double cpu_busy; /* of all CPUs in the last tick, 0..1 */
+	uint64_t lost;		 /* samples that were taken and not kept, whatever the reason */
+	uint64_t bytes;		 /* of the profile on disk */
+	double cpu_busy;	 /* of all CPUs in the last tick, 0..1 */
 	uint32_t unknown_python; /* hexversion of an interpreter without a layout; 0 = none */
 	bool kernel_names;	 /* kallsyms could be read */
 };

@@ -31,7 +31,8 @@ static void draw(const char *line)
 {
 	struct buf out = { 0 };
 
-	if (buf_append_str(&out, "\r\033[K") == 0 && text_append_fit(&out, line, columns() - 1, false) == 0)
+	if (buf_append_str(&out, "\r\033[K") == 0 &&
+	    text_append_fit(&out, line, columns() - 1, false) == 0)
 		(void)!write(STDERR_FILENO, out.data, out.size);
 	buf_release(&out);
 }
@@ -56,10 +57,10 @@ void progress_recording(struct progress *p, const struct pipeline_stats *stats)
 		return;
 	(void)text_append_terminal(&path, p->output);
 	if (buf_printf(&line,
-		       "recording %" PRIu64 ":%02" PRIu64 "  CPU %2.0f %%  %" PRIu64 " samples, %" PRIu64
-		       " lost  %s in %s  (Ctrl-C ends)",
-		       seconds / 60, seconds % 60, stats->cpu_busy * 100, stats->samples, stats->lost,
-		       text_bytes(stats->bytes, bytes), buf_str(&path)) == 0)
+		       "recording %" PRIu64 ":%02" PRIu64 "  CPU %2.0f %%  %" PRIu64
+		       " samples, %" PRIu64 " lost  %s in %s  (Ctrl-C ends)",
+		       seconds / 60, seconds % 60, stats->cpu_busy * 100, stats->samples,
+		       stats->lost, text_bytes(stats->bytes, bytes), buf_str(&path)) == 0)
 		draw(buf_str(&line));
 	buf_release(&line);
 	buf_release(&path);

@@ -18,6 +18,8 @@ static const char *const own_names[QUALITY_OWN_MAX] = {
 	[QUALITY_NAMES_FAILED] = "names.failed",
 	[QUALITY_FILES_DROPPED] = "files.dropped",
 	[QUALITY_PROC_DROPPED] = "processes.dropped",
+	[QUALITY_ACCOUNTS_DROPPED] = "accounts.dropped",
+	[QUALITY_ACCOUNTS_VANISHED] = "accounts.vanished",
 	[QUALITY_TICKS_HOLLOW] = "writer.ticks_without_samples",
 	[QUALITY_CPU_NS] = "kymo.cpu_ns",
 	[QUALITY_BPF_NS] = "kymo.bpf_ns",
@@ -44,11 +46,13 @@ static void read_own(const struct quality_sources *from, uint64_t own[QUALITY_OW
 	struct files_stats files;
 	struct resolve_stats resolve;
 	struct proc_stats procs;
+	struct accounts_stats accounts;
 
 	(void)kern_stats(from->kern, &kern);
 	files_stats(from->files, &files);
 	resolve_stats(from->resolve, &resolve);
 	proc_table_stats(from->procs, &procs);
+	accounts_stats(from->accounts, &accounts);
 	own[QUALITY_SIDEBAND_LOST] = kern.sideband_lost;
 	own[QUALITY_MALFORMED] = kern.malformed;
 	own[QUALITY_QUEUE_DROPPED] = kern.queue_dropped;
@@ -58,6 +62,8 @@ static void read_own(const struct quality_sources *from, uint64_t own[QUALITY_OW
 	own[QUALITY_NAMES_FAILED] = files.failed_names;
 	own[QUALITY_FILES_DROPPED] = files.dropped;
 	own[QUALITY_PROC_DROPPED] = procs.dropped;
+	own[QUALITY_ACCOUNTS_DROPPED] = accounts.dropped;
+	own[QUALITY_ACCOUNTS_VANISHED] = accounts.vanished;
 	own[QUALITY_TICKS_HOLLOW] = writer_dropped(from->writer);
 	own[QUALITY_CPU_NS] = clock_process_cpu_ns();
 	own[QUALITY_BPF_NS] = kern.bpf_run_ns;
@@ -77,7 +83,8 @@ static int64_t own_rss_bytes(void)
 	return pages * sysconf(_SC_PAGESIZE);
 }
 
-int quality_tick(struct quality_state *state, const struct quality_sources *from, struct merge *merge)
+int quality_tick(struct quality_state *state, const struct quality_sources *from,
+		 struct merge *merge)
 {
 	uint64_t bpf[KYMO_COUNTER_MAX], own[QUALITY_OWN_MAX] = { 0 };
 	int64_t rss = own_rss_bytes();

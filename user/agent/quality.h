@@ -5,6 +5,7 @@
 
 #include <stdint.h>
 
+#include "agent/accounts.h"
 #include "agent/files.h"
 #include "agent/resolve.h"
 #include "agent/writer.h"
@@ -22,6 +23,8 @@ enum quality_own {
 	QUALITY_NAMES_FAILED,
 	QUALITY_FILES_DROPPED,
 	QUALITY_PROC_DROPPED,
+	QUALITY_ACCOUNTS_DROPPED,
+	QUALITY_ACCOUNTS_VANISHED,
 	QUALITY_TICKS_HOLLOW,
 	QUALITY_CPU_NS,
 	QUALITY_BPF_NS,
@@ -34,6 +37,7 @@ struct quality_sources { /* borrowed */
 	const struct files *files;
 	const struct resolve *resolve;
 	const struct proc_table *procs;
+	const struct accounts *accounts;
 	struct writer *writer;
 };
 
@@ -43,7 +47,8 @@ struct quality_state { /* the counts at the last tick's end; starts as zeroes */
 };
 
 /* Puts the changes since the last call (zeroes left out) and the gauges into the open tick. */
-int quality_tick(struct quality_state *state, const struct quality_sources *from, struct merge *merge);
+int quality_tick(struct quality_state *state, const struct quality_sources *from,
+		 struct merge *merge);
 /* Samples taken and not kept, cumulative, as of the last quality_tick. */
 uint64_t quality_lost(const struct quality_state *state);
 

@@ -27,7 +27,6 @@
 /* How long the end may wait for names: big binaries take a second or two to read. */
 #define NAMING_NS (15 * NS_PER_SEC)
 
-
 struct recording {
 	const struct agent_options *options;
 	struct pipeline *pipeline;
@@ -230,7 +229,8 @@ static int begin(struct recording *r)
 	}
 	pipeline_stats(r->pipeline, &stats);
 	if (!stats.kernel_names)
-		log_warning("kernel addresses are hidden (sysctl kernel.kptr_restrict): kernel frames stay without names");
+		log_warning("kernel addresses are hidden (sysctl kernel.kptr_restrict): kernel "
+			    "frames stay without names");
 	if (!r->options->command)
 		return 0;
 	q = command_release(&r->command);
@@ -297,7 +297,8 @@ static void finish_names(struct recording *r)
 	while ((waiting = pipeline_name(r->pipeline)) > 0) {
 		if (clock_mono_ns() > give_up) {
 			progress_clear(&r->progress);
-			log_warning("gave up waiting for the names of some frames (%zu jobs)", waiting);
+			log_warning("gave up waiting for the names of some frames (%zu jobs)",
+				    waiting);
 			return;
 		}
 		progress_naming(&r->progress, waiting);
@@ -317,14 +318,16 @@ static int end(struct recording *r, int q)
 	q = q < 0 ? q : e;
 	progress_clear(&r->progress);
 	if (q == -ENOSPC)
-		log_error("%s: the disk is full; all ticks before that are kept", r->options->output);
+		log_error("%s: the disk is full; all ticks before that are kept",
+			  r->options->output);
 	else if (q == -ETIMEDOUT)
 		log_error("%s: the disk has not taken a tick for ten minutes", r->options->output);
 	else if (q < 0)
 		log_error("%s: recording ended early: %s", r->options->output, strerror(-q));
 	e = store_finish(r->store);
 	if (e < 0 && q == 0)
-		log_error("%s: cannot end the profile cleanly: %s", r->options->output, strerror(-e));
+		log_error("%s: cannot end the profile cleanly: %s", r->options->output,
+			  strerror(-e));
 	return q < 0 ? q : e;
 }
 
@@ -338,8 +341,9 @@ static void summary(struct recording *r)
 	pipeline_stats(r->pipeline, &s);
 	log_info("%s: %s, %" PRIu64 " ticks, %" PRIu64 " samples, %" PRIu64
 		 " lost, %s. Next: kymo report %s",
-		 r->options->output, text_duration(clock_mono_ns() - r->start_ns, duration), s.ticks,
-		 s.samples, s.lost, text_bytes(store_bytes(r->store), bytes), r->options->output);
+		 r->options->output, text_duration(clock_mono_ns() - r->start_ns, duration),
+		 s.ticks, s.samples, s.lost, text_bytes(store_bytes(r->store), bytes),
+		 r->options->output);
 }
 
 static int record(struct recording *r)

@@ -82,15 +82,16 @@ static void kernel_frame(struct resolve *r, uint64_t address, bool leaf, struct 
 }
 
 /* Memory without a file: offsets are addresses, so each process has a binary of its own. */
-static uint32_t process_binary(struct resolve *r, enum binary_kind kind, const char *path, uint32_t process)
+static uint32_t process_binary(struct resolve *r, enum binary_kind kind, const char *path,
+			       uint32_t process)
 {
 	struct binary b = { .kind = kind, .path = (char *)path, .inode = process };
 
 	return merge_binary(r->parts.merge, &b);
 }
 
-static void native_frame(struct resolve *r, const struct kymo_frame *f, const struct proc_process *p,
-			 uint32_t process, struct sample_frame *ret)
+static void native_frame(struct resolve *r, const struct kymo_frame *f,
+			 const struct proc_process *p, uint32_t process, struct sample_frame *ret)
 {
 	uint64_t at = f->address - !!(f->flags & KYMO_FRAME_RETURN_ADDRESS);
 	const struct proc_mapping *m = p ? proc_find_mapping(p, at) : NULL;
@@ -110,7 +111,8 @@ static void native_frame(struct resolve *r, const struct kymo_frame *f, const st
 		ret->binary = merge_binary(r->parts.merge, &vdso);
 		ret->offset = at - m->start;
 	} else {
-		ret->binary = process_binary(r, BINARY_ANON, m->path[0] ? m->path : "//anon", process);
+		ret->binary =
+			process_binary(r, BINARY_ANON, m->path[0] ? m->path : "//anon", process);
 	}
 }
 
@@ -124,8 +126,8 @@ static uint32_t synthetic(struct resolve *r, const char *name)
 static void python_frame(struct resolve *r, const struct kymo_frame *f, const struct kymo_who *who,
 			 struct sample_frame *ret)
 {
-	struct python_code *code = python_codes_find(r->parts.codes, who->pid, who->process_start_ns,
-						     f->address, f->generation);
+	struct python_code *code = python_codes_find(
+		r->parts.codes, who->pid, who->process_start_ns, f->address, f->generation);
 
 	if (!code) {
 		r->stats.no_code++;
@@ -146,8 +148,9 @@ static void python_frame(struct resolve *r, const struct kymo_frame *f, const st
 				      .line = python_codes_line(code, f->instruction) };
 }
 
-size_t resolve_sample(struct resolve *r, const struct raw_sample *sample, const struct proc_process *p,
-		      uint32_t process, const struct sample_frame **ret)
+size_t resolve_sample(struct resolve *r, const struct raw_sample *sample,
+		      const struct proc_process *p, uint32_t process,
+		      const struct sample_frame **ret)
 {
 	const struct kymo_sample *head = sample->head;
 	size_t n = 0;

@@ -30,8 +30,9 @@ void resolve_free(struct resolve *r);
  * The sample's frames, leaf first: kernel, then user. `process` is its process's id in merge.
  * Owned by r, valid until the next call.
  */
-size_t resolve_sample(struct resolve *r, const struct raw_sample *sample, const struct proc_process *p,
-		      uint32_t process, const struct sample_frame **ret);
+size_t resolve_sample(struct resolve *r, const struct raw_sample *sample,
+		      const struct proc_process *p, uint32_t process,
+		      const struct sample_frame **ret);
 
 struct resolve_stats {
 	uint64_t no_mapping; /* native frames outside known mappings, cumulative */

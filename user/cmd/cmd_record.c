@@ -15,23 +15,27 @@
 #define PIDS_MAX 1024
 #define PID_MAX	 4194304 /* include/linux/threads.h */
 
-static const char doc[] =
-	"Record which code runs, with the host's health beside it.\v"
-	"Without -a, -p or a COMMAND the whole host is recorded. -p and COMMAND include the children. "
-	"Started through sudo, a COMMAND runs as the calling user and the profile belongs to that user.\n\n"
-	"Examples:\n"
-	"  sudo kymo record -d 10\n"
-	"  sudo kymo record -p 1234 -F 499\n"
-	"  sudo kymo record -o build.kymo -- make -j8\n"
-	"\nThen: kymo report, kymo ticks, kymo export -o flame.svg";
+static const char doc[] = "Record which code runs, with the host's health beside it.\v"
+			  "Without -a, -p or a COMMAND the whole host is recorded. -p and COMMAND "
+			  "include the children. "
+			  "Started through sudo, a COMMAND runs as the calling user and the "
+			  "profile belongs to that user.\n\n"
+			  "Examples:\n"
+			  "  sudo kymo record -d 10\n"
+			  "  sudo kymo record -p 1234 -F 499\n"
+			  "  sudo kymo record -o build.kymo -- make -j8\n"
+			  "\nThen: kymo report, kymo ticks, kymo export -o flame.svg";
 
 static const struct argp_option options[] = {
 	{ "all", 'a', NULL, 0, "The whole host (the default)", 0 },
 	{ "pid", 'p', "PID,...", 0, "Only these processes and their children", 0 },
 	{ "frequency", 'F', "HZ", 0, "Samples per second and CPU (1 to 10000; default 99)", 0 },
-	{ "duration", 'd', "SECONDS", 0, "Stop by itself (default: at Ctrl-C, or when COMMAND ends)", 0 },
-	{ "tick", 't', "MS", 0, "Length of a tick in milliseconds (50 to 3600000; default 1000)", 0 },
-	{ "output", 'o', "FILE", 0, "The profile (default profile.kymo; an older one is kept as .old)", 0 },
+	{ "duration", 'd', "SECONDS", 0,
+	  "Stop by itself (default: at Ctrl-C, or when COMMAND ends)", 0 },
+	{ "tick", 't', "MS", 0, "Length of a tick in milliseconds (50 to 3600000; default 1000)",
+	  0 },
+	{ "output", 'o', "FILE", 0,
+	  "The profile (default profile.kymo; an older one is kept as .old)", 0 },
 	{ "quiet", 'q', NULL, 0, "No progress, no closing line", 0 },
 	{ 0 },
 };
@@ -138,13 +142,15 @@ static void find_user(struct agent_options *o)
 
 int cmd_record(int argc, char **argv)
 {
-	static const struct argp argp = { options, parse, "[-- COMMAND [ARG...]]", doc, NULL, NULL, NULL };
+	static const struct argp argp = { options, parse, "[-- COMMAND [ARG...]]", doc, NULL,
+					  NULL,	   NULL };
 	_cleanup_free_ struct arguments *a = calloc(1, sizeof(*a));
 	int exit_code = 0, r;
 
 	if (!a)
 		return EXIT_FAILURE;
-	a->agent = (struct agent_options){ .hz = 99, .tick_ns = NS_PER_SEC, .output = "profile.kymo" };
+	a->agent =
+		(struct agent_options){ .hz = 99, .tick_ns = NS_PER_SEC, .output = "profile.kymo" };
 	r = options_parse(&argp, ARGP_IN_ORDER, "record", argc, argv, a);
 	if (r)
 		return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Accounts that balance: the profile's totals of every process against the kernel's own (wait4, /proc)."""
+
+import math
+import os
+import random
+import signal
+import subprocess
+import time
+
+import pytest
+from profile import rows
+
+PYTHON = "/usr/bin/python3.11"
+
+
+def totals(path):
+    """pid -> totals of the processes that ended within the recording."""
+    found = rows(path, """SELECT p.pid AS pid, p.comm AS comm, p.exe AS exe, sum(t.cpu_ns) AS cpu_ns,
+                                 sum(t.minor_faults) AS minor_faults, sum(t.major_faults) AS major_faults,
+                                 sum(t.voluntary_switches) AS voluntary, sum(t.involuntary_switches) AS involuntary,
+                                 sum(t.read_bytes) AS read_bytes, sum(t.write_bytes) AS write_bytes, max(t.ended) AS ended
+                            FROM process_tick t JOIN process p ON p.id = t.process GROUP BY p.id""")
+    return {r["pid"]: r for r in found if r["ended"]}
+
+
+def spawn(*argv):
+    """Runs to its end; (pid, rusage) as the kernel accounts it."""
+    pid = os.posix_spawn(argv[0], [str(a) for a in argv], os.environ)
+    _, status, usage = os.wait4(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    return pid, usage
+
+
+def wait_for_recording(recorder, path):
+    deadline = time.monotonic() + 30
+    while not path.exists() and time.monotonic() < deadline:
+        assert recorder.poll() is None, recorder.stderr.read()
+        time.sleep(0.02)
+    time.sleep(1.0)
+
+
+def record_while(kymo, name, work, *options):
+    path = kymo.cwd / name
+    recorder = kymo.start("record", "-q", "-a", "-o", path, *options)
+    try:
+        wait_for_recording(recorder, path)
+        result = work()
+        time.sleep(1.0)  # the dead are told after a grace period of the kernel's
+    finally:
+        recorder.send_signal(signal.SIGINT)
+        assert recorder.wait(60) == 0, recorder.stderr.read()
+    return path, result
+
+
+def test_short_processes_to_their_last_nanosecond(kymo, compiled):
+    """1,000 processes of 1 to 50 ms, half of them Python: exact to rusage's rounding."""
+    short = str(compiled("short.c"))
+    generator = random.Random(3)
+
+    def work():
+        out = []
+        for i in range(500):
+            out.append(spawn(short, generator.randrange(1000, 50_000), generator.randrange(0, 400_000)))
+            out.append(spawn(PYTHON, "-S", "-E", "-c", "x=0\nfor i in range(%d): x+=i" % generator.randrange(1000, 200_000)))
+        return out
+
+    path, usages = record_while(kymo, "a.kymo", work)
+    found = totals(path)
+    missing = [pid for pid, _ in usages if pid not in found]
+    assert not missing, f"{len(missing)} of {len(usages)} processes have no account"
+    worst = 0
+    for pid, u in usages:
+        f = found[pid]
+        rusage_ns = round((u.ru_utime + u.ru_stime) * 1e6) * 1000
+        # utime and stime are cut to microseconds each; a task still runs a moment after its parent was told of its end
+        worst = max(worst, f["cpu_ns"] - rusage_ns)
+        assert -1000 <= f["cpu_ns"] - rusage_ns, (f, u)
+        assert f["minor_faults"] == u.ru_minflt and f["major_faults"] == u.ru_majflt, (f, u)
+        assert f["voluntary"] >= u.ru_nvcsw and f["involuntary"] >= u.ru_nivcsw, (f, u)
+    excess = sorted(found[pid]["cpu_ns"] - round((u.ru_utime + u.ru_stime) * 1e6) * 1000 for pid, u in usages)
+    assert excess[len(excess) // 2] <= 10_000 and excess[int(len(excess) * 0.99)] <= 200_000, excess[-20:]
+    names = [f for pid, _ in usages for f in [found[pid]] if not f["comm"] or not f["exe"]]
+    assert not names, f"{len(names)} processes without command or executable"
+
+
+def test_a_long_process_against_proc(kymo, compiled):
+    """A process that was there before and stays: the sum of its ticks is what /proc counted meanwhile."""
+    busy = subprocess.Popen([compiled("busy.c"), "12"])
+    try:
+        def cpu():
+            return int(open(f"/proc/{busy.pid}/schedstat").read().split()[0])
+
+        path = kymo.cwd / "l.kymo"
+        recorder = kymo.start("record", "-q", "-a", "-o", path, "-d", "4")
+        wait_for_recording(recorder, path)
+        before_pid = cpu()
+        assert recorder.wait(60) == 0
+        after = cpu()
+    finally:
+        busy.terminate()
+        busy.wait()
+    ticks = rows(path, "SELECT start_ns, end_ns FROM tick ORDER BY id")
+    wall = ticks[-1]["end_ns"] - ticks[0]["start_ns"]
+    total = rows(path, """SELECT sum(t.cpu_ns) AS cpu_ns FROM process_tick t JOIN process p ON p.id = t.process
+                          WHERE p.pid = ?""", busy.pid)[0]["cpu_ns"]
+    assert 0 < total <= wall * 1.01
+    # between the first reading (after the start) and the last (after the end): all but the first second was inside
+    assert total >= (after - before_pid) * 0.9 - 0.3e9
+
+
+def test_rss_is_exact(kymo):
+    """A process that holds still: its pages in the profile are those of /proc/PID/statm."""
+    holder = subprocess.Popen([PYTHON, "-c", "x=bytearray(50_000_000)\nimport time\nprint('ready',flush=True)\ntime.sleep(60)"],
+                              stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout.readline() == "ready\n"
+        kymo.run("record", "-q", "-a", "-d", "2", "-o", "r.kymo")
+        status = dict(line.split(":", 1) for line in open(f"/proc/{holder.pid}/status"))
+    finally:
+        holder.kill()
+        holder.wait()
+    page = os.sysconf("SC_PAGESIZE")
+    found = rows(kymo.cwd / "r.kymo", """SELECT t.* FROM process_tick t JOIN process p ON p.id = t.process
+                                         WHERE p.pid = ? ORDER BY t.tick DESC LIMIT 1""", holder.pid)[0]
+    for column, field in (("rss_anon_pages", "RssAnon"), ("rss_file_pages", "RssFile"), ("rss_shmem_pages", "RssShmem")):
+        assert found[column] * page == int(status[field].split()[0]) * 1024, (column, found, status[field])
+
+
+def test_bytes_written_and_read(kymo):
+    """Storage bytes against /proc/PID/io of the same process."""
+    code = """
+import os, sys
+f = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+os.write(f, b'x' * 8_000_000); os.fsync(f)
+os.posix_fadvise(f, 0, 0, os.POSIX_FADV_DONTNEED)
+os.pread(f, 8_000_000, 0)
+print(open('/proc/self/io').read())
+"""
+
+    def work():
+        p = subprocess.Popen([PYTHON, "-c", code, str(kymo.cwd / "data")], stdout=subprocess.PIPE, text=True)
+        out, _ = p.communicate()
+        return p.pid, dict(line.split(": ") for line in out.splitlines() if line)
+
+    path, (pid, io) = record_while(kymo, "io.kymo", work)
+    f = totals(path)[pid]
+    assert f["write_bytes"] == int(io["write_bytes"]) >= 8_000_000
+    assert f["read_bytes"] == int(io["read_bytes"])
+
+
+def test_bursts_are_not_lost(kymo, compiled):
+    """0.5 ms of work at a time, mostly between samples: the accounts have it all."""
+    code = """
+import time, resource
+end = time.monotonic() + 4
+while time.monotonic() < end:
+    t = time.thread_time() + 0.0005
+    while time.thread_time() < t: pass
+    time.sleep(0.02)
+"""
+
+    def work():
+        return spawn(PYTHON, "-S", "-E", "-c", code)
+
+    path, (pid, usage) = record_while(kymo, "b.kymo", work)
+    exact = (usage.ru_utime + usage.ru_stime) * 1e9
+    assert totals(path)[pid]["cpu_ns"] == pytest.approx(exact, rel=0.001, abs=50_000)
+
+
+def test_sampled_estimate_within_its_error(kymo, compiled):
+    """Every process with 500 or more samples: its sampled CPU lies within four sigmas of the exact figure."""
+    pids = [subprocess.Popen([compiled("busy.c"), "6"]) for _ in range(3)]
+    try:
+        kymo.run("record", "-q", "-a", "-F", "499", "-d", "5", "-o", "s.kymo")
+    finally:
+        for p in pids:
+            p.terminate()
+            p.wait()
+    period = 1e9 / 499
+    path = kymo.cwd / "s.kymo"
+    folded = kymo.run("export", "--format", "folded", path).stdout
+    name = os.path.basename(compiled("busy.c"))[:15]
+    sampled = sum(int(line.rpartition(" ")[2]) for line in folded.splitlines() if line.startswith(name + ";"))
+    exact = sum(rows(path, """SELECT sum(t.cpu_ns) AS cpu_ns FROM process_tick t JOIN process p ON p.id = t.process
+                              WHERE p.pid = ?""", p.pid)[0]["cpu_ns"] for p in pids)
+    n = sampled / period
+    assert n >= 500
+    assert abs(sampled - exact) <= 4 * math.sqrt(n) * period, (sampled, exact, n)

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Exact accounts: the kernel's totals of every process, from the sweep at a tick's end and from the
+ * dead, as changes per tick. Never from samples.
+ */
+#ifndef KYMO_AGENT_ACCOUNTS_H
+#define KYMO_AGENT_ACCOUNTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kymo/record.h"
+#include "merge/merge.h"
+
+struct accounts;
+
+/* Gives the process its id in the profile; 0 = no memory or at a bound. */
+typedef uint32_t (*accounts_process_fn)(void *data, const struct kymo_task *task);
+
+/* Borrows merge. */
+int accounts_new(struct merge *merge, accounts_process_fn process, void *data,
+		 struct accounts **ret);
+void accounts_free(struct accounts *a); /* NULL is allowed */
+
+/* A sweep: begin, each thread's record, end, which puts the changes into merge's open tick. The first sweep only
+ * takes down what was used before the recording. */
+void accounts_sweep_begin(struct accounts *a);
+int accounts_thread(struct accounts *a, const struct kymo_task *task);
+int accounts_sweep_end(struct accounts *a);
+/* A dead process's final totals: its last change goes into the open tick. */
+int accounts_ended(struct accounts *a, const struct kymo_task *task);
+
+struct accounts_stats {
+	uint64_t dropped;  /* processes beyond the bound, cumulative */
+	uint64_t vanished; /* processes whose end was not told */
+};
+void accounts_stats(const struct accounts *a, struct accounts_stats *ret);
+
+#endif
