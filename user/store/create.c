@@ -12,43 +12,31 @@
 #include "store/message.h"
 
 /*
- * The byte that a recorder locks: behind those of SQLite (its file format, "the lock-byte page").
+ * The byte that a recorder locks: behind the 512 of SQLite (its file format, "the lock-byte page").
  * An open-file lock, which a close of another descriptor of the same file does not drop.
  */
-#define SQLITE_LOCK_BYTE   0x40000000
-#define SQLITE_LOCK_BYTES  512
-#define RECORDER_LOCK_BYTE (SQLITE_LOCK_BYTE + 2 * SQLITE_LOCK_BYTES)
+#define RECORDER_LOCK_BYTE (0x40000000 + 1024)
 
 /* The longest of ours must fit: "." and ".ballast" around, ".old-journal" behind the name. */
 #define SUFFIX_MAX 16
 
-static struct flock lock_of(off_t start, off_t size)
+static struct flock recorder_lock(void)
 {
 	return (struct flock){
-		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = start, .l_len = size
+		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = RECORDER_LOCK_BYTE, .l_len = 1
 	};
-}
-
-static bool is_locked(int fd, off_t start, off_t size)
-{
-	struct flock lock = lock_of(start, size);
-
-	return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }
 
 bool create_is_recording(int fd)
 {
-	return is_locked(fd, RECORDER_LOCK_BYTE, 1);
-}
+	struct flock lock = recorder_lock();
 
-bool create_is_locked(int fd)
-{
-	return is_locked(fd, SQLITE_LOCK_BYTE, SQLITE_LOCK_BYTES);
+	return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }
 
 static int lock_recorder(int fd)
 {
-	struct flock lock = lock_of(RECORDER_LOCK_BYTE, 1);
+	struct flock lock = recorder_lock();
 
 	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
 		return 0;

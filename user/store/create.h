@@ -34,8 +34,7 @@ int create_profile(const char *path, uid_t uid, gid_t gid, const struct buf *ima
 void create_release(struct create *c);
 void create_free_ballast(struct create *c);
 
-/* Who uses this file (open, if only for reading): a recorder; SQLite, with any lock. */
+/* A recorder is alive that writes this file (open, if only for reading). */
 bool create_is_recording(int fd);
-bool create_is_locked(int fd);
 
 #endif

@@ -93,6 +93,7 @@ int store_open(const char *path, struct store_reader **ret, char **ret_message)
 	if (!r)
 		return message_fail(ret_message, -ENOMEM, "%s: out of memory", path);
 	r->dir_fd = r->fd = r->wal_fd = -1;
+	r->hold = HOLD_NONE;
 	r->path = strdup(path);
 	if (!r->path || block_codec_new(&r->codec) < 0)
 		return message_fail(ret_message, -ENOMEM, "%s: out of memory", path);
@@ -112,6 +113,7 @@ void store_reader_close(struct store_reader *r)
 	if (r->db)
 		sqlite3_close(r->db);
 	vfs_free(r->vfs);
+	hold_release(&r->hold);
 	closep(&r->wal_fd);
 	closep(&r->fd);
 	closep(&r->dir_fd);

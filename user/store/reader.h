@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "store/block.h"
+#include "store/hold.h"
 #include "store/schema.h"
 #include "store/sql.h"
 #include "store/store.h"
@@ -18,6 +19,7 @@ struct meta {
 
 struct store_reader {
 	int dir_fd, fd, wal_fd;
+	struct hold hold;
 	char name[NAME_MAX + 1]; /* in that folder */
 	char *path;		 /* as given, for messages */
 	struct vfs *vfs;

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Reaching a profile that anybody may have made, of which nothing may be changed. Written by a
- * living recorder, it is read with SQLite's own locks; else as a snapshot without any.
- */
+/* Reaching a profile that anybody may have made, of which nothing may be changed. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -10,7 +7,6 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#include "base/buf.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "store/create.h"
@@ -49,9 +45,10 @@ static int fail_opening(const struct store_reader *r, int error, char **ret_mess
 }
 
 /* The file's own folder, behind links: its WAL lies there. */
-static int open_file(struct store_reader *r, struct stat *st, char **ret_message)
+static int open_file(struct store_reader *r, char **ret_message)
 {
 	_cleanup_free_ char *real = realpath(r->path, NULL);
+	struct stat st;
 	char *slash;
 
 	if (!real)
@@ -64,7 +61,7 @@ static int open_file(struct store_reader *r, struct stat *st, char **ret_message
 	r->dir_fd = open(real, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (r->dir_fd < 0)
 		return fail_opening(r, -errno, ret_message);
-	r->fd = open_regular(r->dir_fd, r->name, st);
+	r->fd = open_regular(r->dir_fd, r->name, &st);
 	return r->fd < 0 ? fail_opening(r, r->fd, ret_message) : 0;
 }
 
@@ -147,41 +144,9 @@ static int open_wal(struct store_reader *r, const struct stat *file, const struc
 	return 0;
 }
 
-/* "file:PATH?readonly_shm=1", escaped. */
-static int live_uri(const struct store_reader *r, struct buf *uri)
+static int open_database(struct store_reader *r)
 {
-	char path[VFS_PATH_MAX];
-	int e = buf_append_str(uri, "file:");
-
-	vfs_path(r->dir_fd, r->name, path);
-	for (const char *p = path; *p && e == 0; p++)
-		e = (*p >= 'a' && *p <= 'z') || *p == '/' ? buf_append(uri, p, 1)
-							  : buf_printf(uri, "%%%02x", (uint8_t)*p);
-	if (e == 0)
-		e = buf_append_str(uri, "?readonly_shm=1");
-	return e == 0 && buf_str(uri) ? 0 : -ENOMEM;
-}
-
-static int open_live(struct store_reader *r)
-{
-	struct buf uri = { 0 };
-	int e = vfs_new_shared(true, &r->vfs), rc;
-
-	if (e == 0)
-		e = live_uri(r, &uri);
-	if (e == 0) {
-		rc = sqlite3_open_v2((char *)uri.data, &r->db,
-				     SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX,
-				     vfs_name(r->vfs));
-		e = r->db ? sql_error(r->db, rc) : -ENOMEM;
-	}
-	buf_release(&uri);
-	return e;
-}
-
-static int open_snapshot(struct store_reader *r)
-{
-	int e = vfs_new_snapshot(r->fd, r->wal_fd, &r->vfs), rc;
+	int e = vfs_new_snapshot(r->fd, r->wal_fd, r->hold.wal_bytes, &r->vfs), rc;
 
 	if (e < 0)
 		return e;
@@ -215,7 +180,6 @@ static int harden(sqlite3 *db)
 	if (sqlite3_hard_heap_limit64(-1) == 0)
 		sqlite3_hard_heap_limit64(HEAP_BYTES_MAX);
 	sqlite3_extended_result_codes(db, 1);
-	sqlite3_busy_timeout(db, 2000);
 	return sql_exec(db, "PRAGMA cell_size_check=ON; PRAGMA query_only=ON; PRAGMA mmap_size=0;"
 			    "PRAGMA temp_store=MEMORY; PRAGMA cache_size=-4096");
 }
@@ -228,24 +192,6 @@ static int begin(sqlite3 *db)
 	return e == 0 ? sql_exec(db, "SELECT 1 FROM sqlite_schema LIMIT 1") : e;
 }
 
-static void disconnect(struct store_reader *r)
-{
-	if (r->db)
-		sqlite3_close(r->db);
-	r->db = NULL;
-	vfs_free(r->vfs);
-	r->vfs = NULL;
-}
-
-static int connect_by(struct store_reader *r, int (*open_it)(struct store_reader *r))
-{
-	int e = open_it(r);
-
-	if (e == 0)
-		e = harden(r->db);
-	return e == 0 ? begin(r->db) : e;
-}
-
 /* Renamed or replaced between the opening of the file and of its WAL: the two may not be a pair. */
 static bool still_there(const struct store_reader *r, const struct stat *opened)
 {
@@ -255,52 +201,75 @@ static bool still_there(const struct store_reader *r, const struct stat *opened)
 	       now.st_dev == opened->st_dev && now.st_ino == opened->st_ino;
 }
 
-/* live: somebody has the file open, and may write it. */
-static int connect_once(struct store_reader *r, struct stat *st, bool live, char **ret_message)
+static int connect_database(struct store_reader *r, char **ret_message)
 {
-	struct schema_header header;
-	int e = check_header(r, st, &header, ret_message);
+	int e = open_database(r);
 
 	if (e == 0)
-		e = open_wal(r, st, &header, ret_message);
+		e = harden(r->db);
+	if (e == 0)
+		e = begin(r->db);
 	if (e < 0)
-		return e;
-	e = connect_by(r, live ? open_live : open_snapshot);
-	if (e < 0)
-		return message_fail(ret_message, e, "%s: %s: %s", r->path,
-				    live ? "cannot be read while it is being written" : "damaged",
+		return message_fail(ret_message, e, "%s: damaged: %s", r->path,
 				    r->db ? sqlite3_errmsg(r->db) : strerror(-e));
-	if (!still_there(r, st))
-		return message_fail(ret_message, -EAGAIN,
-				    "%s: was replaced while it was being opened; try again",
-				    r->path);
 	return 0;
 }
 
-#define LIVE_TRIES   20
-#define LIVE_WAIT_MS 50
-
-/*
- * Who writes checkpoints and starts the WAL anew: only locks keep a reader whole. A recorder
- * never writes a file that it has not made, so a file that is not in use stays so; one that
- * another program has locked (it need not write) is read as a snapshot if locks do not help.
- */
-int reader_connect(struct store_reader *r, char **ret_message)
+/* The file and its WAL as of one instant, which then stays. -EAGAIN: not at this instant. */
+static int hold_still(struct store_reader *r, char **ret_message)
 {
-	const struct timespec wait = { .tv_nsec = LIVE_WAIT_MS * (long)NS_PER_MSEC };
+	struct schema_header header;
 	struct stat st;
-	int e = open_file(r, &st, ret_message);
+	int e = hold_file(r->fd);
 
 	if (e < 0)
-		return e;
-	for (int i = 0; i < LIVE_TRIES; i++) {
-		if (!create_is_recording(r->fd) && !create_is_locked(r->fd))
-			return connect_once(r, &st, false, ret_message);
-		e = connect_once(r, &st, true, ret_message);
-		if (e == 0 || e == -ENOMEM)
-			return e;
-		disconnect(r);
+		return message_fail(ret_message, e, "%s: another program is writing it", r->path);
+	if (fstat(r->fd, &st) < 0)
+		return fail_opening(r, -errno, ret_message);
+	e = check_header(r, &st, &header, ret_message);
+	if (e == 0 && header.is_wal) {
+		e = hold_wal(r->dir_fd, r->name, &r->hold);
+		/* A recorder without shared memory is just beginning. */
+		if (e == 0 && r->hold.shm_fd < 0 && create_is_recording(r->fd))
+			e = -EAGAIN;
+	}
+	if (e == 0)
+		e = open_wal(r, &st, &header, ret_message);
+	if (e == 0)
+		e = hold_check_wal(&r->hold, r->wal_fd);
+	if (e == -EAGAIN)
+		message_fail(ret_message, e, "%s: is being written too busily; try again", r->path);
+	if (e == 0 && !still_there(r, &st))
+		e = message_fail(ret_message, -ESTALE,
+				 "%s: was replaced while it was being opened; try again", r->path);
+	return e;
+}
+
+#define HOLD_TRIES   100
+#define HOLD_WAIT_MS 20
+
+static void let_go(struct store_reader *r)
+{
+	hold_release(&r->hold);
+	closep(&r->wal_fd);
+	closep(&r->fd);
+	closep(&r->dir_fd);
+	r->dir_fd = r->fd = r->wal_fd = -1;
+}
+
+int reader_connect(struct store_reader *r, char **ret_message)
+{
+	const struct timespec wait = { .tv_nsec = HOLD_WAIT_MS * (long)NS_PER_MSEC };
+	int e = 0;
+
+	for (int i = 0; i < HOLD_TRIES; i++) {
+		e = open_file(r, ret_message);
+		if (e == 0)
+			e = hold_still(r, ret_message);
+		if (e != -EAGAIN && e != -ESTALE)
+			break;
+		let_go(r);
 		nanosleep(&wait, NULL);
 	}
-	return create_is_recording(r->fd) ? e : connect_once(r, &st, false, ret_message);
+	return e == 0 ? connect_database(r, ret_message) : e;
 }

@@ -10,9 +10,9 @@
 
 struct vfs {
 	sqlite3_vfs vfs; /* first: SQLite hands it back */
-	sqlite3_vfs *system;
 	char name[32];
-	int fd, wal_fd;
+	int fd, wal_fd; /* of a snapshot */
+	uint64_t wal_bytes;
 };
 
 const char *vfs_path(int dir_fd, const char *name, char out[VFS_PATH_MAX])
@@ -58,7 +58,6 @@ static int vfs_new(struct vfs **ret)
 	if (!v || !unix_vfs)
 		return -ENOMEM;
 	v->vfs = *unix_vfs;
-	v->system = unix_vfs;
 	v->fd = v->wal_fd = -1;
 	snprintf(v->name, sizeof(v->name), "kymo-%p", (void *)v);
 	v->vfs.zName = NULL;
@@ -77,26 +76,13 @@ static int vfs_register(struct vfs *v)
 	return -ENOMEM;
 }
 
-/* SQLite would create a WAL beside a file that it may only read. */
-static int open_read_only(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags,
-			  int *ret_flags)
-{
-	struct vfs *v = (struct vfs *)vfs;
-
-	flags &= ~(SQLITE_OPEN_CREATE | SQLITE_OPEN_READWRITE);
-	return v->system->xOpen(v->system, name, file, flags | SQLITE_OPEN_READONLY, ret_flags);
-}
-
-int vfs_new_shared(bool read_only, struct vfs **ret)
+int vfs_new_writer(struct vfs **ret)
 {
 	_cleanup_(vfs_freep) struct vfs *v = NULL;
 	int r = vfs_new(&v);
 
-	if (r < 0)
-		return r;
-	if (read_only)
-		v->vfs.xOpen = open_read_only;
-	r = vfs_register(v);
+	if (r == 0)
+		r = vfs_register(v);
 	if (r == 0)
 		*ret = TAKE_PTR(v);
 	return r;
@@ -109,6 +95,7 @@ int vfs_new_shared(bool read_only, struct vfs **ret)
 struct snapshot_file {
 	sqlite3_file base;
 	int fd; /* -1: an empty file */
+	int64_t max_bytes;
 	void **regions;
 	int regions_n;
 };
@@ -134,10 +121,11 @@ static int snapshot_close(sqlite3_file *file)
 static int snapshot_read(sqlite3_file *file, void *data, int size, sqlite3_int64 offset)
 {
 	struct snapshot_file *f = (struct snapshot_file *)file;
-	int done = 0;
+	int64_t there = f->max_bytes > offset ? f->max_bytes - offset : 0;
+	int want = f->fd < 0 ? 0 : there < size ? (int)there : size, done = 0;
 
-	while (done < size && f->fd >= 0) {
-		ssize_t n = pread(f->fd, (char *)data + done, (size_t)(size - done), offset + done);
+	while (done < want) {
+		ssize_t n = pread(f->fd, (char *)data + done, (size_t)(want - done), offset + done);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -181,7 +169,7 @@ static int snapshot_size(sqlite3_file *file, sqlite3_int64 *ret)
 		return SQLITE_OK;
 	if (fstat(f->fd, &st) < 0)
 		return SQLITE_IOERR_FSTAT;
-	*ret = st.st_size;
+	*ret = st.st_size < f->max_bytes ? st.st_size : f->max_bytes;
 	return SQLITE_OK;
 }
 
@@ -272,6 +260,9 @@ static int snapshot_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file,
 	if (!(flags & (SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_WAL)))
 		return SQLITE_CANTOPEN;
 	f->fd = flags & SQLITE_OPEN_MAIN_DB ? v->fd : v->wal_fd;
+	f->max_bytes = INT64_MAX;
+	if (flags & SQLITE_OPEN_WAL && v->wal_bytes < INT64_MAX)
+		f->max_bytes = (int64_t)v->wal_bytes;
 	f->base.pMethods = &snapshot_methods;
 	if (ret_flags)
 		*ret_flags = (flags & ~(SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE)) |
@@ -295,7 +286,7 @@ static int snapshot_access(sqlite3_vfs *vfs, const char *name, int flags, int *r
 	return SQLITE_OK;
 }
 
-int vfs_new_snapshot(int fd, int wal_fd, struct vfs **ret)
+int vfs_new_snapshot(int fd, int wal_fd, uint64_t wal_bytes, struct vfs **ret)
 {
 	_cleanup_(vfs_freep) struct vfs *v = NULL;
 	int r = vfs_new(&v);
@@ -304,6 +295,7 @@ int vfs_new_snapshot(int fd, int wal_fd, struct vfs **ret)
 		return r;
 	v->fd = fd;
 	v->wal_fd = wal_fd;
+	v->wal_bytes = wal_bytes;
 	v->vfs.szOsFile = sizeof(struct snapshot_file);
 	v->vfs.xOpen = snapshot_open;
 	v->vfs.xDelete = snapshot_delete;

@@ -8,7 +8,7 @@
 
 #include <limits.h>
 #include <sqlite3.h>
-#include <stdbool.h>
+#include <stdint.h>
 
 struct vfs;
 
@@ -17,14 +17,15 @@ struct vfs;
 /* "/proc/self/fd/FOLDER/NAME" */
 const char *vfs_path(int dir_fd, const char *name, char out[VFS_PATH_MAX]);
 
-/* SQLite's own way, with its locks and its shared memory; with read_only it never creates a file. */
-int vfs_new_shared(bool read_only, struct vfs **ret);
+/* SQLite's own way, with its locks and its shared memory: the writer's. */
+int vfs_new_writer(struct vfs **ret);
 
 /*
- * A file and its WAL (-1 = none) that nobody writes: no locks, the WAL's index on the heap, no
- * byte ever written. The descriptors stay the caller's and outlive the connection.
+ * A file and the first wal_bytes of its WAL (-1 = none), which nobody changes meanwhile: no locks,
+ * the WAL's index on the heap, no byte ever written. The descriptors stay the caller's and outlive
+ * the connection.
  */
-int vfs_new_snapshot(int fd, int wal_fd, struct vfs **ret);
+int vfs_new_snapshot(int fd, int wal_fd, uint64_t wal_bytes, struct vfs **ret);
 
 const char *vfs_name(const struct vfs *v); /* for sqlite3_open_v2 */
 void vfs_free(struct vfs *v);		   /* after its connections; NULL is allowed */

@@ -91,7 +91,7 @@ static int configure(struct store *s)
 static int open_database(struct store *s)
 {
 	char path[VFS_PATH_MAX];
-	int r = vfs_new_shared(false, &s->vfs), rc;
+	int r = vfs_new_writer(&s->vfs), rc;
 
 	if (r < 0)
 		return r;
@@ -259,8 +259,8 @@ int store_write_names(struct store *s, const struct late_names *names)
 /* ---- the end ---- */
 
 #define REHASH_BATCH	  20000
-#define LEAVE_WAL_TRIES	  50
-#define LEAVE_WAL_WAIT_MS 100
+#define LEAVE_WAL_TRIES	  500
+#define LEAVE_WAL_WAIT_MS 10
 
 /* The stacks from `from` on whose hash is not the one of what is known by now. */
 static int rehash_batch(struct store *s, sqlite3_stmt *select, sqlite3_stmt *update, int64_t *from)
