@@ -165,21 +165,26 @@ static void test_refuses_bad_rows(void **state)
 	block_codec_free(c);
 }
 
-/* A block with a right frame and checksum around any payload. */
-static void frame(const void *payload, size_t size, struct buf *out)
+/* A block with a right frame around any payload. */
+static void frame_as(const void *payload, size_t size, int checksum, struct buf *out)
 {
 	static ZSTD_CCtx *z;
 	size_t n;
 
 	if (!z)
 		z = ZSTD_createCCtx();
-	ZSTD_CCtx_setParameter(z, ZSTD_c_checksumFlag, 1);
+	ZSTD_CCtx_setParameter(z, ZSTD_c_checksumFlag, checksum);
 	buf_clear(out);
 	assert_int_equal(buf_reserve(out, 1 + ZSTD_compressBound(size)), 0);
 	out->data[0] = BLOCK_VERSION;
 	n = ZSTD_compress2(z, out->data + 1, ZSTD_compressBound(size), payload, size);
 	assert_false(ZSTD_isError(n));
 	out->size = 1 + n;
+}
+
+static void frame(const void *payload, size_t size, struct buf *out)
+{
+	frame_as(payload, size, 1, out);
 }
 
 static void expect_bad(struct block_codec *c, const void *data, size_t size)
@@ -303,6 +308,9 @@ static void test_bombs(void **state)
 	expect_bad(c, out.data, out.size);
 	frame(empty, sizeof(empty), &out);
 	assert_int_equal(block_decode(c, out.data, out.size, &b), 0);
+	/* Without a checksum, damage would go unnoticed. */
+	frame_as(empty, sizeof(empty), 0, &out);
+	expect_bad(c, out.data, out.size);
 	free(zeroes);
 	store_block_release(&b);
 	buf_release(&out);

@@ -387,6 +387,66 @@ static void test_foreign_journals(void **state)
 	expect(f, 0, "");
 }
 
+static uint32_t root_page(const char *path, const char *table)
+{
+	sqlite3_stmt *stmt = NULL;
+	sqlite3 *db = NULL;
+	uint32_t page;
+
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	sqlite3_prepare_v2(db, "SELECT rootpage FROM sqlite_schema WHERE name = ?", -1, &stmt,
+			   NULL);
+	sqlite3_bind_text(stmt, 1, table, -1, SQLITE_STATIC);
+	assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
+	page = (uint32_t)sqlite3_column_int64(stmt, 0);
+	sqlite3_finalize(stmt);
+	sqlite3_close(db);
+	return page;
+}
+
+/* A tree whose root leads to the same leaf again and again: rows without end, were they believed. */
+static void test_tree_in_circles(void **state)
+{
+	static const char *const tables[] = { "stack", "frame", "quality", "process_tick" };
+	const struct folder *f = *state;
+	struct world w = { .seed = SEED };
+	struct store *s;
+
+	folder_run(f, "rm a.kymo");
+	s = folder_create(f->profile);
+	for (int i = 0; i < 300; i++) {
+		struct tick *t = world_tick(&w, i < 40 ? 20 : 0, 1);
+
+		t->process_ticks_n = t->process_ticks_n < 5 ? t->process_ticks_n : 5;
+		assert_int_equal(store_write_tick(s, t), 0);
+		tick_free(t);
+	}
+	assert_int_equal(store_finish(s), 0);
+	store_close(s);
+	folder_run(f, "cp a.kymo good");
+	expect(f, 0, "");
+	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
+		uint8_t page[4096];
+		off_t at;
+		int fd, cells;
+
+		folder_run(f, "cp good a.kymo");
+		at = (off_t)(root_page(f->profile, tables[i]) - 1) * 4096;
+		fd = open(f->profile, O_RDWR | O_CLOEXEC);
+		assert_int_equal(pread(fd, page, sizeof(page), at), sizeof(page));
+		/* An interior page (SQLite's file format, 1.6): each cell begins with its child. */
+		assert_true(page[0] == 5 || page[0] == 2);
+		cells = page[3] << 8 | page[4];
+		assert_true(cells >= 2);
+		for (int c = 1; c < cells; c++)
+			memcpy(page + (page[12 + 2 * c] << 8 | page[13 + 2 * c]),
+			       page + (page[12] << 8 | page[13]), 4);
+		assert_int_equal(pwrite(fd, page, sizeof(page), at), sizeof(page));
+		close(fd);
+		expect(f, -EBADMSG, tables[i]);
+	}
+}
+
 /* A profile that did not end, with a WAL. */
 static void leave_wal(const struct folder *f)
 {
@@ -516,6 +576,7 @@ int main(void)
 		TEST(test_bad_values),
 		TEST(test_wrong_types),
 		TEST(test_other_files),
+		TEST(test_tree_in_circles),
 		TEST(test_foreign_journals),
 		TEST(test_wal_of_another_user),
 		TEST(test_truncated),
