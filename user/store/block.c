@@ -10,7 +10,7 @@
 #define BLOCK_LEVEL 1
 
 /* The bits of the seen-at bitmap, a part of the format: the most frequent fit its first byte. */
-static const size_t seen_fields[SEEN_FIELDS] = {
+const size_t block_seen_fields[SEEN_FIELDS] = {
 	offsetof(struct seen, cpu_ns),
 	offsetof(struct seen, rss_anon_pages),
 	offsetof(struct seen, minor_faults),
@@ -66,46 +66,6 @@ int block_reserve_rows(struct block_codec *c, size_t rows_n)
 	if (r == 0)
 		r = array_reserve(&c->row_cpu_us, &c->row_cpu_us_cap, rows_n);
 	return r;
-}
-
-int64_t block_seen_get(const struct seen *s, unsigned int field)
-{
-	int64_t v;
-
-	memcpy(&v, (const uint8_t *)s + seen_fields[field], sizeof(v));
-	return v;
-}
-
-void block_seen_set(struct seen *s, unsigned int field, int64_t v)
-{
-	memcpy((uint8_t *)s + seen_fields[field], &v, sizeof(v));
-}
-
-int block_compare_rows(const struct tick_row *a, const struct tick_row *b)
-{
-	if (a->thread != b->thread)
-		return a->thread < b->thread ? -1 : 1;
-	if (a->stack != b->stack)
-		return a->stack < b->stack ? -1 : 1;
-	if (a->source != b->source)
-		return a->source < b->source ? -1 : 1;
-	if (a->state != b->state)
-		return a->state < b->state ? -1 : 1;
-	if (a->end != b->end)
-		return a->end < b->end ? -1 : 1;
-	return 0;
-}
-
-int64_t block_line_us(uint64_t line, uint32_t grid_ns)
-{
-	return (int64_t)(line * grid_ns / 1000);
-}
-
-int64_t block_phase_on(int64_t phase, uint32_t grid_ns)
-{
-	int64_t grid_us = grid_ns / 1000, at = phase % grid_us;
-
-	return at < 0 ? at + grid_us : at;
 }
 
 void store_block_release(struct store_block *b)

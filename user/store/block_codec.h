@@ -4,13 +4,14 @@
 #define KYMO_STORE_BLOCK_CODEC_H
 
 #include <stdint.h>
+#include <string.h>
 #include <zstd.h>
 
 #include "base/buf.h"
 #include "model/tick.h"
 #include "store/block.h"
 
-/* The bits of the seen-at bitmap are those of block_seen_get and _set: a number of the format. */
+/* The bits of the seen-at bitmap are those of block_seen_fields: a part of the format. */
 #define SEEN_CPU 0
 
 /*
@@ -56,16 +57,52 @@ struct block_codec {
 
 /* Memory for that many rows in row_*. 0 or -ENOMEM. */
 int block_reserve_rows(struct block_codec *c, size_t rows_n);
-int64_t block_seen_get(const struct seen *s, unsigned int field);
-void block_seen_set(struct seen *s, unsigned int field, int64_t v);
+extern const size_t block_seen_fields[SEEN_FIELDS]; /* offsets in struct seen, by bit */
+
+static inline int64_t block_seen_get(const struct seen *s, unsigned int field)
+{
+	int64_t v;
+
+	memcpy(&v, (const uint8_t *)s + block_seen_fields[field], sizeof(v));
+	return v;
+}
+
+static inline void block_seen_set(struct seen *s, unsigned int field, int64_t v)
+{
+	memcpy((uint8_t *)s + block_seen_fields[field], &v, sizeof(v));
+}
+
 /* < 0, 0, > 0 as the keys of two rows compare. */
-int block_compare_rows(const struct tick_row *a, const struct tick_row *b);
+static inline int block_compare_rows(const struct tick_row *a, const struct tick_row *b)
+{
+	if (a->thread != b->thread)
+		return a->thread < b->thread ? -1 : 1;
+	if (a->stack != b->stack)
+		return a->stack < b->stack ? -1 : 1;
+	if (a->source != b->source)
+		return a->source < b->source ? -1 : 1;
+	if (a->state != b->state)
+		return a->state < b->state ? -1 : 1;
+	if (a->end != b->end)
+		return a->end < b->end ? -1 : 1;
+	return 0;
+}
+
 /* Where the line is on the grid: whole us, so that a line and a difference are an offset again. */
-int64_t block_line_us(uint64_t line, uint32_t grid_ns);
+static inline int64_t block_line_us(uint64_t line, uint32_t grid_ns)
+{
+	return (int64_t)(line * grid_ns / 1000);
+}
+
 /*
  * The phase that an offset is compared with: that of the one before, for a thread mostly stays on
  * its CPU. Brought within one line of this grid, so that lines count from -1.
  */
-int64_t block_phase_on(int64_t phase, uint32_t grid_ns);
+static inline int64_t block_phase_on(int64_t phase, uint32_t grid_ns)
+{
+	int64_t grid_us = grid_ns / 1000, at = phase % grid_us;
+
+	return at < 0 ? at + grid_us : at;
+}
 
 #endif

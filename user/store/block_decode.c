@@ -36,9 +36,34 @@ static int expand(struct block_codec *c, const uint8_t *data, size_t size)
 	return 0;
 }
 
-static uint32_t get_bounded(struct reader *r, uint64_t max)
+/* Nearly all numbers are one byte or two. */
+static inline uint64_t get_varint(struct reader *r)
 {
-	uint64_t v = reader_varint(r);
+	const uint8_t *p = r->p;
+
+	if (r->end - p >= 2 && !r->failed) {
+		if (!(p[0] & 0x80)) {
+			r->p = p + 1;
+			return p[0];
+		}
+		if (p[1] && !(p[1] & 0x80)) {
+			r->p = p + 2;
+			return (p[0] & 0x7fu) | (uint64_t)p[1] << 7;
+		}
+	}
+	return reader_varint(r);
+}
+
+static inline int64_t get_svarint(struct reader *r)
+{
+	uint64_t v = get_varint(r);
+
+	return (int64_t)(v >> 1 ^ -(v & 1));
+}
+
+static inline uint32_t get_bounded(struct reader *r, uint64_t max)
+{
+	uint64_t v = get_varint(r);
 
 	if (v <= max)
 		return (uint32_t)v;
@@ -67,7 +92,7 @@ static int get_kinds(struct block_codec *c, struct reader *in)
 		k->source = (uint16_t)get_bounded(in, UINT16_MAX);
 		k->state = (uint16_t)get_bounded(in, UINT16_MAX);
 		k->end = get_bounded(in, UINT32_MAX);
-		k->unit = reader_varint(in);
+		k->unit = get_varint(in);
 		k->grid_ns = get_bounded(in, UINT32_MAX);
 		if (k->grid_ns && k->grid_ns < GRID_NS_MIN)
 			in->failed = true;
@@ -131,7 +156,7 @@ static void get_keys(struct block_codec *c, struct reader *in, struct store_bloc
 	/* Modulo 2^64 on both sides, so that every weight has its difference. */
 	for (size_t i = 0; i < b->rows_n; i++)
 		b->rows[i].weight = c->kinds[c->row_kind[i]].unit * b->rows[i].count +
-				    (uint64_t)reader_svarint(in);
+				    (uint64_t)get_svarint(in);
 	for (size_t i = 0; i < b->rows_n; i++)
 		c->row_seen[i] = get_bounded(in, (1u << SEEN_FIELDS) - 1);
 }
@@ -157,7 +182,7 @@ static void get_seen(struct block_codec *c, struct reader *in, struct store_bloc
 
 			if (!(c->row_seen[i] & 1u << f))
 				continue;
-			v = reader_svarint(in);
+			v = get_svarint(in);
 			if (f == SEEN_CPU && __builtin_mul_overflow(v, 1000, &v)) {
 				in->failed = true;
 				v = 0;
@@ -182,7 +207,7 @@ static void get_lines(struct block_codec *c, struct reader *in, struct store_blo
 static uint32_t get_near_line(struct reader *in, uint32_t line, uint32_t grid_ns, int64_t *phase)
 {
 	int64_t at = block_phase_on(*phase, grid_ns) - grid_ns / 1000;
-	int64_t difference = reader_svarint(in);
+	int64_t difference = get_svarint(in);
 
 	if (difference < -(int64_t)UINT32_MAX || difference > (int64_t)UINT32_MAX) {
 		in->failed = true;
