@@ -165,4 +165,5 @@ install: all
 clean:
 	rm -rf build build-asan
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+# Only where we compile: other trees under build may hold folders or files of that name.
+-include $(shell find $(addprefix $(BUILD)/,user bpf tests) -type f -name '*.d' 2>/dev/null)
