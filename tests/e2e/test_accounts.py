@@ -16,11 +16,14 @@ PYTHON = "/usr/bin/python3.11"
 
 def totals(path):
     """pid -> totals of the processes that ended within the recording."""
-    found = rows(path, """SELECT p.pid AS pid, p.comm AS comm, p.exe AS exe, sum(t.cpu_ns) AS cpu_ns,
+    found = rows(path, """SELECT p.pid AS pid, max(p.id) AS last, sum(t.cpu_ns) AS cpu_ns,
                                  sum(t.minor_faults) AS minor_faults, sum(t.major_faults) AS major_faults,
                                  sum(t.voluntary_switches) AS voluntary, sum(t.involuntary_switches) AS involuntary,
                                  sum(t.read_bytes) AS read_bytes, sum(t.write_bytes) AS write_bytes, max(t.ended) AS ended
-                            FROM process_tick t JOIN process p ON p.id = t.process GROUP BY p.id""")
+                            FROM process_tick t JOIN process p ON p.id = t.process GROUP BY p.pid, p.start_ns""")
+    names = {r["id"]: r for r in rows(path, "SELECT id, comm, exe FROM process")}
+    for r in found:
+        r.update(comm=names[r["last"]]["comm"], exe=names[r["last"]]["exe"])
     return {r["pid"]: r for r in found if r["ended"]}
 
 

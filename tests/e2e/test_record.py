@@ -151,3 +151,107 @@ def test_command_keeps_the_terminal(kymo):
     assert "caught" in out
     assert os.waitstatus_to_exitcode(status) == 9, out
     kymo.run("info")
+
+
+def test_exec_begins_another_process(kymo):
+    """What ran before an exec keeps its own name."""
+    code = ("import os,time\nend=time.monotonic()+1\nwhile time.monotonic()<end: pass\n"
+            "os.execvp('sh',['sh','-c','i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done'])")
+    kymo.run("record", "-q", "-F", "499", "-o", "x.kymo", "--", "/usr/bin/python3", "-c", code)
+    weight = {}
+    for line in kymo.run("export", "--format", "folded", "x.kymo").stdout.splitlines():
+        stack, _, ns = line.rpartition(" ")
+        weight[stack.split(";")[0]] = weight.get(stack.split(";")[0], 0) + int(ns)
+        assert not (stack.startswith(("sh;", "dash;")) and "<module>" in stack), stack
+    assert weight.get("python3", 0) > 0.3e9 and weight.get("sh", 0) > 0, weight
+
+
+def test_a_reused_inode_is_another_file(kymo):
+    """Compile, run, remove, again: the second program often gets the first one's inode."""
+    source = ("#include <time.h>\nvolatile unsigned long x;\n"
+              "__attribute__((noipa)) void NAME(void){for(long i=0;i<100000000;i++)x+=i;}\nint main(){for(int i=0;i<6;i++)NAME();}\n")
+    inodes = set()
+    recorder = kymo.start("record", "-q", "-a", "-F", "499", "-o", "i.kymo")
+    try:
+        time.sleep(2.5)
+        for i in range(6):
+            (kymo.cwd / "p.c").write_text(source.replace("NAME", f"only_in_{i}"))
+            subprocess.run(["gcc", "-O1", "-o", "p", "p.c"], cwd=kymo.cwd, check=True)
+            inodes.add(os.stat(kymo.cwd / "p").st_ino)
+            subprocess.run([kymo.cwd / "p"], check=True)
+            time.sleep(1.2)  # names are asked for at the end of the tick
+            (kymo.cwd / "p").unlink()
+    finally:
+        recorder.send_signal(signal.SIGINT)
+        assert recorder.wait(60) == 0, recorder.stderr.read()
+    if len(inodes) == 6:
+        pytest.skip("no inode was used twice here")
+    weight = dict.fromkeys(range(6), 0)
+    for line in kymo.run("export", "--format", "folded", "i.kymo").stdout.splitlines():
+        for i in range(6):
+            if f"only_in_{i}" in line:
+                weight[i] += int(line.rpartition(" ")[2])
+    least, most = min(weight.values()), max(weight.values())
+    assert least > 0.4 * most, weight
+
+
+def test_thread_id_is_no_process(kymo):
+    threaded = subprocess.Popen(["/usr/bin/python3", "-c", "import threading,time\nt=threading.Thread(target=time.sleep,args=(20,))\nt.start()\n"
+                                 "print(t.native_id,flush=True)"], stdout=subprocess.PIPE, text=True)
+    try:
+        tid = int(threaded.stdout.readline())
+        r = kymo.run("record", "-p", tid, "-d", "1", check=False)
+        assert r.returncode == 1 and f"give -p {threaded.pid}" in r.stderr, r.stderr
+    finally:
+        threaded.kill()
+        threaded.wait()
+
+
+def test_ends_with_the_last_followed_process(kymo, compiled):
+    busy = subprocess.Popen([compiled("busy.c"), "2", "1"])
+    started = time.monotonic()
+    r = kymo.run("record", "-p", busy.pid, timeout=20)
+    busy.wait()
+    assert time.monotonic() - started < 10
+    assert "have ended" in r.stderr
+
+
+def test_waits_for_the_command(kymo):
+    """-d ends the recording, not the command: it keeps the terminal, and its exit code is ours."""
+    started = time.monotonic()
+    r = kymo.run("record", "-q", "-d", "1", "--", "sh", "-c", "sleep 3; exit 5", check=False)
+    assert r.returncode == 5 and time.monotonic() - started >= 3
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.05, 0.15, 0.3])
+def test_interrupted_at_once(kymo, delay):
+    """Ctrl-C before the command began: it never does, and we end; after: it gets the signal itself."""
+    r = subprocess.Popen([KYMO, "record", "-q", "--", "sleep", "5"], cwd=kymo.cwd, start_new_session=True,
+                         stderr=subprocess.PIPE, text=True)
+    time.sleep(delay)
+    started = time.monotonic()
+    os.killpg(r.pid, signal.SIGINT)
+    assert r.wait(20) == (-signal.SIGINT if delay == 0.0 and r.returncode == -signal.SIGINT else 128 + signal.SIGINT)
+    assert time.monotonic() - started < 4
+
+
+def test_terminated(kymo):
+    for delay in (0.5, 1.5):
+        r = subprocess.Popen([KYMO, "record", "-q", "--", "sleep", "8"], cwd=kymo.cwd, stderr=subprocess.PIPE, text=True)
+        time.sleep(delay)
+        r.terminate()
+        assert r.wait(20) == 128 + signal.SIGTERM
+
+
+def test_limit_on_file_sizes(kymo):
+    """A limit that leaves no room is told at the start, not by a signal without a word."""
+    r = subprocess.run(["sh", "-c", f"ulimit -f 2100; exec {KYMO} record -q -a -d 2"], cwd=kymo.cwd, capture_output=True,
+                       text=True, timeout=60)
+    assert r.returncode == 1 and r.stderr.count("\n") == 1 and "too large" in r.stderr, (r.returncode, r.stderr)
+    assert list(kymo.cwd.iterdir()) == []
+
+
+def test_refused_in_a_pid_namespace(kymo):
+    r = subprocess.run(["unshare", "-p", "-f", "--mount-proc", KYMO, "record", "-d", "1"], cwd=kymo.cwd,
+                       capture_output=True, text=True, timeout=30)
+    assert r.returncode == 1 and "pid namespace" in r.stderr and r.stderr.count("\n") == 1

@@ -25,7 +25,6 @@ struct account {
 	struct kymo_task first;	   /* whose it is: the record that made the account */
 	uint64_t sweep;		   /* the last one that saw it */
 	bool ended;
-	uint32_t process; /* merge's id; 0 until something is told */
 };
 
 struct accounts {
@@ -188,9 +187,8 @@ static int tell(struct accounts *a, struct account *account, const struct kymo_c
 	set_memory(&account->told, total, &row.change);
 	if (!changed)
 		return 0;
-	if (!account->process)
-		account->process = a->process(a->data, &account->first);
-	row.process = account->process;
+	/* Asked every time: an exec makes it another process, its executable may be known by now. */
+	row.process = a->process(a->data, &account->first);
 	return row.process ? merge_process_tick(a->merge, &row) : -ENOSPC;
 }
 

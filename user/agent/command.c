@@ -86,6 +86,7 @@ static void child_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGINT, SIG_DFL);
 	signal(SIGPIPE, SIG_DFL);
+	signal(SIGXFSZ, SIG_DFL);
 }
 
 _Noreturn static void child(char *const *argv, bool user_set, uid_t uid, gid_t gid, int release_fd,
@@ -158,12 +159,17 @@ int command_release(struct command *c)
 {
 	int r;
 
-	if (write(c->release_fd, "", 1) != 1)
+	if (write(c->release_fd, "", 1) != 1 && errno != EPIPE)
 		return -errno;
 	close(TAKE_FD(c->release_fd));
 	r = read_error(c->error_fd);
 	close(TAKE_FD(c->error_fd));
 	return r;
+}
+
+bool command_running(const struct command *c)
+{
+	return c->pid > 0 && c->release_fd < 0 && !c->reaped;
 }
 
 bool command_ended(struct command *c)

@@ -24,8 +24,10 @@ struct command {
  * no such command, not executable (for that user); nothing is left running.
  */
 int command_start(char *const *argv, bool user_set, uid_t uid, gid_t gid, struct command *ret);
-/* Lets it exec. -errno of the exec when that failed. */
+/* Lets it exec. -errno of the exec when that failed; 0 also when it died before (command_ended). */
 int command_release(struct command *c);
+/* Released and not yet reaped. */
+bool command_running(const struct command *c);
 /* Reaps without waiting; true once it has ended. */
 bool command_ended(struct command *c);
 int command_exit_code(const struct command *c); /* 128 + signal where a signal ended it */

@@ -18,6 +18,8 @@ enum file_state { FILE_NEW, FILE_ASKED, FILE_KNOWN };
 
 struct file {
 	uint64_t inode;
+	uint64_t generation; /* of the inode; 0 = not told yet */
+	uint32_t successor;  /* how many files had the inode before it */
 	uint32_t dev;
 	enum file_state state;
 	uint32_t binary; /* merge's id; 0 until a sample hits it */
@@ -28,7 +30,8 @@ struct file {
 	/* frames that wait to be named */
 	struct merge_unnamed *unnamed;
 	size_t unnamed_n, unnamed_cap;
-	bool queued; /* stands in the list of files with unnamed frames */
+	bool superseded; /* its inode is another file's by now: it cannot be read any more */
+	bool queued;	 /* stands in the list of files with unnamed frames */
 };
 
 /* A naming job that is out: whose frames the answer's names belong to. */
@@ -107,8 +110,31 @@ static struct file *file_add(struct files *f, const struct proc_mapping *m, uint
 		return NULL;
 	*index = (uint32_t)f->files_n;
 	file = &f->files[f->files_n++];
-	*file = (struct file){ .inode = m->inode, .dev = m->dev, .path = path };
+	*file = (struct file){
+		.inode = m->inode, .generation = m->inode_generation, .dev = m->dev, .path = path
+	};
 	return file;
+}
+
+/* The file that took over the inode: a compiler's output often gets that of the one just removed. */
+static struct file *file_succeed(struct files *f, const struct proc_mapping *m, uint32_t *index)
+{
+	uint32_t before = *index;
+	struct file *file = file_add(f, m, index);
+
+	if (!file)
+		return NULL;
+	file->successor = f->files[before].successor + 1;
+	f->files[before].superseded = true;
+	return file;
+}
+
+/* Whether the mapping is of another file than the one known by its device and inode. */
+static bool is_successor(struct file *file, const struct proc_mapping *m)
+{
+	if (!file->generation)
+		file->generation = m->inode_generation;
+	return m->inode_generation && m->inode_generation != file->generation;
 }
 
 /* Found or added; with the mapping as the newest way to reach it. NULL at the bound. */
@@ -132,6 +158,10 @@ static struct file *file_get(struct files *f, uint32_t pid, const struct proc_ma
 		}
 	} else {
 		file = &f->files[*index];
+		if (is_successor(file, m))
+			file = file_succeed(f, m, index);
+		if (!file)
+			return NULL;
 	}
 	file->pid = pid;
 	file->start = m->start;
@@ -159,6 +189,7 @@ uint32_t files_binary(struct files *f, uint32_t pid, const struct proc_mapping *
 			     .path = file->path,
 			     .inode = file->inode,
 			     .dev = file->dev,
+			     .successor = file->successor,
 			     .build_id = file->build_id };
 	file->binary = merge_binary(f->merge, &b);
 	if (!file->binary)
@@ -275,6 +306,10 @@ static void submit_names(struct files *f)
 	while (f->to_name_n > 0) {
 		struct file *file = &f->files[f->to_name[f->to_name_n - 1]];
 
+		if (file->superseded) {
+			f->stats.failed_names++;
+			file->unnamed_n = 0;
+		}
 		while (file->unnamed_n > 0)
 			if (submit_batch(f, file) <= 0)
 				return;

@@ -304,6 +304,11 @@ int pipeline_follow(struct pipeline *p, uint32_t pid)
 	return kern_follow(p->kern, pid);
 }
 
+bool pipeline_follows_any(struct pipeline *p)
+{
+	return kern_follows_any(p->kern);
+}
+
 static int pump_names(struct pipeline *p)
 {
 	struct late_names *names;

@@ -27,6 +27,8 @@ void pipeline_free(struct pipeline *p); /* NULL is allowed */
 /* The store is borrowed until pipeline_finish. */
 int pipeline_set_store(struct pipeline *p, struct store *store);
 int pipeline_follow(struct pipeline *p, uint32_t pid);
+/* Whether any of the followed processes, or a child of theirs, still lives. */
+bool pipeline_follows_any(struct pipeline *p);
 /* Waits (briefly) until the interpreters that run already are known; begins the first tick, at *ret_start_ns. */
 int pipeline_start(struct pipeline *p, uint64_t *ret_start_ns);
 /* One turn: drain, close the tick when it is due. 0, or -errno when the recording cannot go on. */

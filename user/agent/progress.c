@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -47,22 +48,39 @@ static bool due(struct progress *p)
 	return true;
 }
 
+/* What is lost must stay readable: only the file's name is cut, and the hint goes first. */
+static int compose(struct buf *line, const char *counts, const char *path, size_t room)
+{
+	static const char hint[] = "  (Ctrl-C ends)";
+	size_t used = text_width(counts) + strlen(" in ");
+	bool with_hint = used + text_width(path) + strlen(hint) <= room;
+	int r = buf_append_str(line, counts);
+
+	if (r == 0)
+		r = buf_append_str(line, " in ");
+	if (r == 0)
+		r = text_append_fit(line, path, room > used ? room - used : 0, false);
+	return r == 0 && with_hint ? buf_append_str(line, hint) : r;
+}
+
 void progress_recording(struct progress *p, const struct pipeline_stats *stats)
 {
 	uint64_t seconds = (clock_mono_ns() - p->start_ns) / NS_PER_SEC;
-	struct buf line = { 0 }, path = { 0 };
+	struct buf line = { 0 }, counts = { 0 }, path = { 0 };
 	char bytes[16];
 
 	if (!due(p))
 		return;
-	(void)text_append_terminal(&path, p->output);
-	if (buf_printf(&line,
-		       "recording %" PRIu64 ":%02" PRIu64 "  CPU %2.0f %%  %" PRIu64
-		       " samples, %" PRIu64 " lost  %s in %s  (Ctrl-C ends)",
+	if (text_append_terminal(&path, p->output) == 0 &&
+	    buf_printf(&counts,
+		       "recording %" PRIu64 ":%02" PRIu64 "  CPU %.0f %%  %" PRIu64
+		       " samples, %" PRIu64 " lost  %s",
 		       seconds / 60, seconds % 60, stats->cpu_busy * 100, stats->samples,
-		       stats->lost, text_bytes(stats->bytes, bytes), buf_str(&path)) == 0)
+		       stats->lost, text_bytes(stats->bytes, bytes)) == 0 &&
+	    compose(&line, buf_str(&counts), buf_str(&path), columns() - 1) == 0)
 		draw(buf_str(&line));
 	buf_release(&line);
+	buf_release(&counts);
 	buf_release(&path);
 }
 

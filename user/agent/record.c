@@ -36,6 +36,7 @@ struct recording {
 	int signal_fd;
 	uint64_t start_ns;
 	bool stop;
+	bool hurry; /* told again to stop: what can be left out is */
 };
 
 static int block_signals(int *ret_fd)
@@ -43,6 +44,9 @@ static int block_signals(int *ret_fd)
 	sigset_t set;
 	int fd;
 
+	/* A pipe to a command that died, a limit on file sizes: errors, not ends without a word. */
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
@@ -63,14 +67,15 @@ static int block_signals(int *ret_fd)
  */
 static void on_signal(struct recording *r, const struct signalfd_siginfo *info)
 {
-	bool command = r->command.pid > 0 && !r->command.reaped;
+	bool running = command_running(&r->command);
 
 	if (info->ssi_signo == SIGCHLD)
 		return; /* looked for at every turn */
-	if (command && info->ssi_signo == SIGINT)
+	if (running && info->ssi_signo == SIGINT)
 		return;
-	if (command)
+	if (running)
 		kill(r->command.pid, (int)info->ssi_signo);
+	r->hurry = r->stop;
 	r->stop = true;
 }
 
@@ -159,17 +164,33 @@ static int follow(struct recording *r, uint32_t pid)
 	return q;
 }
 
+/* A thread's id names a process too for kill(2), but nothing would be sampled of it. */
+static int follow_given(struct recording *r, uint32_t pid)
+{
+	uint32_t process = 0;
+	int q = proc_of_thread("/proc", pid, &process);
+
+	if (q == 0 && process != pid) {
+		log_error("-p %" PRIu32 ": that is a thread of process %" PRIu32
+			  "; give -p %" PRIu32,
+			  pid, process, process);
+		return -EINVAL;
+	}
+	if (q == 0)
+		q = follow(r, pid);
+	if (q < 0)
+		log_error("process %" PRIu32 ": %s", pid,
+			  q == -ESRCH || q == -ENOENT ? "no such process" : strerror(-q));
+	return q;
+}
+
 static int follow_all(struct recording *r)
 {
 	const struct agent_options *o = r->options;
 	int q = 0;
 
-	for (size_t i = 0; i < o->pids_n && q == 0; i++) {
-		q = kill((pid_t)o->pids[i], 0) < 0 ? -errno : follow(r, o->pids[i]);
-		if (q < 0)
-			log_error("process %" PRIu32 ": %s", o->pids[i],
-				  q == -ESRCH ? "no such process" : strerror(-q));
-	}
+	for (size_t i = 0; i < o->pids_n && q == 0; i++)
+		q = follow_given(r, o->pids[i]);
 	if (q == 0 && o->command)
 		q = follow(r, (uint32_t)r->command.pid);
 	return q;
@@ -231,8 +252,9 @@ static int begin(struct recording *r)
 	if (!stats.kernel_names)
 		log_warning("kernel addresses are hidden (sysctl kernel.kptr_restrict): kernel "
 			    "frames stay without names");
-	if (!r->options->command)
-		return 0;
+	read_signals(r);
+	if (!r->options->command || r->stop)
+		return 0; /* Ctrl-C before the command began: it never does */
 	q = command_release(&r->command);
 	if (q < 0)
 		log_error("%s: cannot run it: %s", r->options->command[0], strerror(-q));
@@ -247,6 +269,12 @@ static bool finished(struct recording *r)
 		r->stop = true;
 	if (command_ended(&r->command))
 		r->stop = true;
+	if (r->options->pids_n > 0 && !pipeline_follows_any(r->pipeline)) {
+		progress_clear(&r->progress);
+		if (!r->stop && !r->options->quiet)
+			log_info("all processes of -p have ended");
+		r->stop = true;
+	}
 	return r->stop;
 }
 
@@ -295,7 +323,8 @@ static void finish_names(struct recording *r)
 	size_t waiting;
 
 	while ((waiting = pipeline_name(r->pipeline)) > 0) {
-		if (clock_mono_ns() > give_up) {
+		read_signals(r);
+		if (r->hurry || clock_mono_ns() > give_up) {
 			progress_clear(&r->progress);
 			log_warning("gave up waiting for the names of some frames (%zu jobs)",
 				    waiting);
@@ -319,6 +348,10 @@ static int end(struct recording *r, int q)
 	progress_clear(&r->progress);
 	if (q == -ENOSPC)
 		log_error("%s: the disk is full; all ticks before that are kept",
+			  r->options->output);
+	else if (q == -EFBIG)
+		log_error("%s: the limit on file sizes is reached (ulimit -f); all ticks before "
+			  "that are kept",
 			  r->options->output);
 	else if (q == -ETIMEDOUT)
 		log_error("%s: the disk has not taken a tick for ten minutes", r->options->output);
@@ -344,6 +377,19 @@ static void summary(struct recording *r)
 		 r->options->output, text_duration(clock_mono_ns() - r->start_ns, duration),
 		 s.ticks, s.samples, s.lost, text_bytes(store_bytes(r->store), bytes),
 		 r->options->output);
+}
+
+/* The command keeps the terminal to its end, however long the recording was; its exit code is ours. */
+static void wait_command(struct recording *r)
+{
+	struct pollfd fd = { .fd = r->signal_fd, .events = POLLIN };
+
+	if (!command_running(&r->command))
+		return;
+	r->hurry = false;
+	while (!command_ended(&r->command) && !r->hurry)
+		if (poll(&fd, 1, 1000) > 0)
+			read_signals(r);
 }
 
 static int record(struct recording *r)
@@ -378,8 +424,11 @@ int agent_record(const struct agent_options *options, int *ret_exit_code)
 
 	if (q == 0)
 		q = record(&r);
+	wait_command(&r);
 	if (q == 0)
-		*ret_exit_code = command_exit_code(&r.command);
+		*ret_exit_code = options->command && !r.command.reaped
+					 ? 128 + SIGINT
+					 : command_exit_code(&r.command);
 	pipeline_free(r.pipeline);
 	store_close(r.store);
 	command_close(&r.command);

@@ -47,12 +47,12 @@ struct arguments {
 
 static error_t add_pids(const struct argp_state *state, struct arguments *a, char *list)
 {
-	char *save = NULL;
+	char *pid;
 	uint64_t value;
 
 	if (!*list)
 		return options_error(state, "-p: no process given");
-	for (char *pid = strtok_r(list, ",", &save); pid; pid = strtok_r(NULL, ",", &save)) {
+	while ((pid = strsep(&list, ","))) {
 		error_t r = options_number(state, "-p", pid, 1, PID_MAX, &value);
 
 		if (r)
@@ -67,8 +67,12 @@ static error_t add_pids(const struct argp_state *state, struct arguments *a, cha
 static error_t check(const struct argp_state *state, struct arguments *a)
 {
 	struct agent_options *o = &a->agent;
+	bool empty_command = !o->command && state->next > 0 &&
+			     strcmp(state->argv[state->next - 1], "--") == 0;
 	int given = o->all + (o->pids_n > 0) + (o->command != NULL);
 
+	if (empty_command)
+		return options_error(state, "no COMMAND behind --");
 	if (given > 1)
 		return options_error(state, "-a, -p and a COMMAND exclude each other");
 	if (given == 0)
@@ -109,6 +113,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'o':
 		if (!*arg)
 			return options_error(state, "-o: the name of the profile is empty");
+		if (strcmp(arg, "-") == 0)
+			return options_error(state, "-o -: a profile cannot go to standard output");
 		o->output = arg;
 		return 0;
 	case 'q':

@@ -140,6 +140,7 @@ static int decode_mmap2(const struct perf_mmap2 *m, size_t size, struct process_
 	ret->end = m->start + m->size;
 	ret->pgoff_bytes = m->pgoff;
 	ret->inode = m->inode;
+	ret->inode_generation = m->inode_generation;
 	ret->dev = m->major << 20 | (m->minor & 0xfffff);
 	ret->path = m->path;
 	return 1;

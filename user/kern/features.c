@@ -29,6 +29,15 @@ static uint64_t effective_capabilities(void)
 	return (uint64_t)data[1].effective << 32 | data[0].effective;
 }
 
+/* The first namespace has a fixed inode (include/linux/proc_ns.h, PROC_PID_INIT_INO). */
+static bool in_host_pid_namespace(void)
+{
+	char target[32] = "";
+	ssize_t n = readlink("/proc/self/ns/pid", target, sizeof(target) - 1);
+
+	return n <= 0 || strcmp(target, "pid:[4026531836]") == 0;
+}
+
 int features_probe(struct features *ret)
 {
 	struct utsname host;
@@ -36,6 +45,7 @@ int features_probe(struct features *ret)
 	if (uname(&host) < 0)
 		return -errno;
 	*ret = (struct features){ .btf = access(BTF_PATH, F_OK) == 0,
+				  .nested_pids = !in_host_pid_namespace(),
 				  .capabilities = effective_capabilities() };
 	snprintf(ret->release, sizeof(ret->release), "%s", host.release);
 	return 0;
@@ -79,6 +89,12 @@ int features_check(const struct features *f, char **ret_message)
 			     bpf ? "" : "CAP_BPF", !bpf && !perfmon ? " and " : "",
 			     perfmon ? "" : "CAP_PERFMON");
 		return refuse(-EPERM, ret_message, message, n);
+	}
+	if (f->nested_pids) {
+		n = asprintf(&message,
+			     "kymo sees the host's processes, this is another pid namespace: "
+			     "run it on the host (containers: --pid=host)");
+		return refuse(-EOPNOTSUPP, ret_message, message, n);
 	}
 	if (!f->btf) {
 		n = asprintf(&message,

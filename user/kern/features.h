@@ -11,6 +11,7 @@
 
 struct features {
 	char release[65];      /* uname -r */
+	bool nested_pids;      /* in a pid namespace below the host's */
 	bool btf;	       /* the kernel describes its own types */
 	uint64_t capabilities; /* effective, bit per CAP_* */
 };

@@ -35,6 +35,8 @@ void kern_close(struct kern *k); /* NULL is allowed */
 
 /* A process to follow with all that it forks. -ENOSPC when too many. */
 int kern_follow(struct kern *k, uint32_t pid);
+/* Whether a followed process still lives (true where that cannot be told). */
+bool kern_follows_any(struct kern *k);
 int kern_start(struct kern *k);
 int kern_stop(struct kern *k); /* no new samples; what is in the rings can still be polled */
 

@@ -74,6 +74,8 @@ static int load_failed(int error, const char *log, char **ret_message)
 	else if (error == -EPERM)
 		n = asprintf(ret_message, "the kernel does not let kymo load its programs: "
 					  "run it with sudo, outside of containers and lockdown");
+	else if (error == -EMFILE)
+		n = asprintf(ret_message, "too many open files: raise the limit (ulimit -n)");
 	else if (error == -ENOMEM)
 		n = asprintf(ret_message, "not enough memory for kymo's kernel side");
 	else

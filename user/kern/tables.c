@@ -28,6 +28,14 @@ int kern_follow(struct kern *k, uint32_t pid)
 	return 0;
 }
 
+bool kern_follows_any(struct kern *k)
+{
+	uint32_t pid;
+
+	return bpf_map__get_next_key(k->skeleton->maps.followed, NULL, &pid, sizeof(pid)) !=
+	       -ENOENT;
+}
+
 int kern_set_python_layout(struct kern *k, uint32_t index, const struct kymo_python_layout *layout)
 {
 	return bpf_map__update_elem(k->skeleton->maps.python_layouts, &index, sizeof(index), layout,

@@ -24,10 +24,11 @@ void merge_free(struct merge *m);
 
 /* Ids: found or given. The structs' own id is ignored, strings are copied. 0 = no memory or at a
  * bound. */
-uint32_t merge_binary(struct merge *m, const struct binary *b); /* same kind, dev, inode, path */
+uint32_t merge_binary(struct merge *m,
+		      const struct binary *b); /* same kind, dev, inode, successor, path */
 uint32_t merge_function(struct merge *m,
 			const struct function *f); /* same kind, binary, name, file, first_line */
-/* A process by (pid, start_ns), a thread by (tid, start_ns): changed fields are told again with
+/* A process by (pid, start_ns, execs), a thread by (process, tid, start_ns): changed fields are told again with
  * the next tick. */
 uint32_t merge_process(struct merge *m, const struct process *p);
 uint32_t merge_thread(struct merge *m, uint32_t process, const struct kymo_who *who);

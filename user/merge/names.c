@@ -11,7 +11,7 @@
 struct binary_key {
 	uint64_t inode;
 	uint32_t dev, path;
-	uint64_t kind;
+	uint32_t kind, successor;
 };
 
 struct function_key {
@@ -35,6 +35,7 @@ struct process_told {
 	uint64_t opened; /* the tick in which it was told, */
 	uint32_t index;	 /* and where there */
 	uint32_t id;
+	uint32_t execs;
 };
 
 struct thread_told {
@@ -81,7 +82,9 @@ static int binary_add(struct merge *m, const struct binary *b, uint32_t id)
 
 uint32_t merge_binary(struct merge *m, const struct binary *b)
 {
-	struct binary_key key = { .inode = b->inode, .dev = b->dev, .kind = b->kind };
+	struct binary_key key = {
+		.inode = b->inode, .dev = b->dev, .kind = b->kind, .successor = b->successor
+	};
 	uint32_t *id;
 	bool new;
 
@@ -267,24 +270,27 @@ uint32_t merge_process(struct merge *m, const struct process *p)
 	const struct identity_key key = { p->start_ns, p->pid };
 	uint64_t hash = process_hash(p);
 	struct process_told *told;
-	bool new;
+	bool new, fresh;
 
 	told = identity_put(m, &m->processes, &key, &new);
 	if (!told)
 		return 0;
-	if (!new && told->hash == hash)
+	/* Another program: what was sampled before keeps the old one's name. */
+	fresh = new || told->execs != p->execs;
+	if (!fresh && told->hash == hash)
 		return told->id;
-	if (new)
+	if (fresh)
 		told->id = m->process_last + 1;
-	if (process_tell(m, p, told, !new) < 0) {
-		if (!new)
+	if (process_tell(m, p, told, !fresh) < 0) {
+		if (!fresh)
 			return told
 				->id; /* known, only the change is missing: tried again next time */
 		hmap_remove(&m->processes.map, &key);
 		return 0;
 	}
 	told->hash = hash;
-	m->process_last += new;
+	told->execs = p->execs;
+	m->process_last += fresh;
 	return told->id;
 }
 
@@ -315,7 +321,7 @@ uint32_t merge_thread(struct merge *m, uint32_t process, const struct kymo_who *
 {
 	const struct identity_key key = { who->thread_start_ns, who->tid };
 	struct thread_told *told;
-	bool new;
+	bool new, fresh;
 
 	told = identity_put(m, &m->threads, &key, &new);
 	if (!told)
@@ -323,14 +329,15 @@ uint32_t merge_thread(struct merge *m, uint32_t process, const struct kymo_who *
 	if (!new && told->process == process &&
 	    memcmp(told->comm, who->comm, sizeof(told->comm)) == 0)
 		return told->id;
-	if (new)
+	fresh = new || told->process != process;
+	if (fresh)
 		told->id = m->thread_last + 1;
 	told->process = process;
 	memcpy(told->comm, who->comm, sizeof(told->comm));
-	if (thread_tell(m, who, told, !new) < 0) {
+	if (thread_tell(m, who, told, !fresh) < 0) {
 		hmap_remove(&m->threads.map, &key);
 		return 0;
 	}
-	m->thread_last += new;
+	m->thread_last += fresh;
 	return told->id;
 }

@@ -16,13 +16,14 @@ enum frame_kind {
 	FRAME_KIND_MAX,
 };
 
-extern const char *const frame_kind_names[FRAME_KIND_MAX]; /* "kernel", "native", "python", "synthetic" */
+extern const char
+	*const frame_kind_names[FRAME_KIND_MAX]; /* "kernel", "native", "python", "synthetic" */
 
 enum binary_kind {
-	BINARY_FILE = 1,    /* offset = file offset */
-	BINARY_KERNEL = 2,  /* offset = address - _text */
-	BINARY_VDSO = 3,    /* offset from the mapping's start */
-	BINARY_ANON = 4,    /* memory without a file (JIT): offset = address, one binary per process */
+	BINARY_FILE = 1,   /* offset = file offset */
+	BINARY_KERNEL = 2, /* offset = address - _text */
+	BINARY_VDSO = 3,   /* offset from the mapping's start */
+	BINARY_ANON = 4, /* memory without a file (JIT): offset = address, one binary per process */
 	BINARY_UNKNOWN = 5, /* no mapping known: offset = address */
 	BINARY_KIND_MAX,
 };
@@ -43,6 +44,8 @@ struct binary {
 	enum binary_kind kind;
 	char *path; /* as the process saw it */
 	uint64_t inode;
+	uint32_t
+		successor; /* how many other files had the inode before it, as far as the recording saw */
 	uint32_t dev; /* major << 20 | minor */
 	struct build_id build_id;
 };
@@ -51,8 +54,8 @@ struct function {
 	uint32_t id;
 	enum frame_kind kind;
 	uint32_t binary; /* native, kernel: whose function; python: 0 */
-	char *name; /* as found, not demangled; "" = not named */
-	char *file; /* "" = unknown */
+	char *name;	 /* as found, not demangled; "" = not named */
+	char *file;	 /* "" = unknown */
 	uint32_t first_line;
 };
 

@@ -14,6 +14,7 @@ struct process {
 	uint32_t pid;
 	uint32_t parent_pid;
 	uint32_t uid;
+	uint32_t execs;	   /* how many programs the pid ran before this one, as far as was seen */
 	uint64_t start_ns; /* CLOCK_BOOTTIME, as the kernel's start_boottime */
 	uint64_t cgroup_id;
 	char comm[KYMO_COMM_SIZE];
@@ -48,7 +49,9 @@ struct process_event {
 	/* MMAP: executable mappings only */
 	uint64_t start, end, pgoff_bytes;
 	uint64_t inode;
-	uint32_t dev;	  /* major << 20 | minor */
+	uint64_t
+		inode_generation; /* tells files apart that had the inode one after the other; 0 = unknown */
+	uint32_t dev;		  /* major << 20 | minor */
 	const char *path; /* owned by the giver, valid during the call */
 	uint64_t lost;
 };

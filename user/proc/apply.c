@@ -84,6 +84,7 @@ static struct life *event_life(struct proc_table *t, const struct process_event 
 static int apply_exec(struct proc_table *t, struct life *l, const struct process_event *e)
 {
 	set_comm(l, e->comm);
+	l->p.info.execs++;
 	mappings_clear(t, l);
 	l->unread = false;
 	l->exe_stale = l->exe_next = true;
@@ -99,6 +100,7 @@ static int apply_mmap(struct proc_table *t, struct life *l, const struct process
 				  .end = e->end,
 				  .pgoff_bytes = e->pgoff_bytes,
 				  .inode = e->inode,
+				  .inode_generation = e->inode_generation,
 				  .dev = e->dev };
 	int r;
 

@@ -218,7 +218,9 @@ const char *paths_intern(struct proc_table *t, const char *path, bool *ret_is_fi
 
 void files_tell(struct proc_table *t, uint32_t pid, const struct proc_mapping *m)
 {
-	const struct kymo_file_key key = { .inode = m->inode, .dev = m->dev };
+	const struct file_identity key = { .inode = m->inode,
+					   .generation = m->inode_generation,
+					   .dev = m->dev };
 	bool new;
 
 	if (!m->is_file || !t->new_file)

@@ -15,6 +15,7 @@
 struct proc_mapping {
 	uint64_t start, end, pgoff_bytes;
 	uint64_t inode;
+	uint64_t inode_generation; /* 0 = unknown: /proc does not tell */
 	uint32_t dev;
 	/* Interned. "" = anonymous; "[vdso]"; "/usr/lib/x.so": as mapped, " (deleted)" removed. */
 	const char *path;
@@ -31,7 +32,7 @@ struct proc_process {
 
 struct proc_table;
 
-/* A file is mapped that no process had mapped before (by device and inode); after 65,536 files
+/* A file is mapped that no process had mapped before (by device, inode and its generation); after 65,536 files
  * it may be told again. Called during scan, apply and find. */
 typedef void (*proc_new_file)(void *data, uint32_t pid, const struct proc_mapping *mapping);
 
@@ -47,6 +48,8 @@ struct proc_process *proc_find(struct proc_table *t, const struct kymo_who *who)
 const struct proc_mapping *proc_find_mapping(const struct proc_process *p, uint64_t address);
 /* Forgets processes whose exit is older than before_ns: their last samples have been delivered. */
 void proc_forget_exited(struct proc_table *t, uint64_t before_ns);
+/* The process that a thread belongs to: itself for a process. 0, or -ENOENT, -ESRCH: no such thread. */
+int proc_of_thread(const char *proc, uint32_t tid, uint32_t *ret_pid);
 /* All descendants of pid now (children of children too), from /proc. *ret malloced. */
 int proc_descendants(const char *proc, uint32_t pid, uint32_t **ret, size_t *ret_n);
 

@@ -4,12 +4,15 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/array.h"
+#include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "proc/state.h"
 
 DEFINE_CLEANUP(DIR *, closedir);
@@ -254,4 +257,22 @@ int proc_descendants(const char *proc, uint32_t pid, uint32_t **ret, size_t *ret
 	*ret = TAKE_PTR(found);
 	*ret_n = found_n;
 	return 0;
+}
+
+int proc_of_thread(const char *proc, uint32_t tid, uint32_t *ret_pid)
+{
+	_cleanup_(buf_release) struct buf status = { 0 };
+	char path[64];
+	const char *at;
+	int r;
+
+	snprintf(path, sizeof(path), "%s/%u/status", proc, tid);
+	r = file_read(-1, path, 65536, &status);
+	if (r < 0)
+		return r;
+	at = strstr((const char *)status.data, "\nTgid:");
+	if (!at)
+		return -ESRCH;
+	*ret_pid = (uint32_t)strtoul(at + strlen("\nTgid:"), NULL, 10);
+	return *ret_pid ? 0 : -ESRCH;
 }

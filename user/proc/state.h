@@ -43,6 +43,11 @@ struct life {
 	bool exe_next;	/* the next file mapped is the executable: it comes first after an exec */
 };
 
+struct file_identity {
+	uint64_t inode, generation;
+	uint64_t dev;
+};
+
 struct proc_table {
 	int proc_fd;
 	proc_new_file new_file;

@@ -30,7 +30,7 @@ int proc_table_new(const char *proc, proc_new_file new_file, void *data, struct 
 	t->data = data;
 	t->tick_ns = NS_PER_SEC / (uint64_t)(hz > 0 ? hz : 100);
 	hmap_init(&t->by_pid, sizeof(uint32_t), sizeof(struct life *), 0);
-	hmap_init(&t->files, sizeof(struct kymo_file_key), sizeof(uint8_t), PROC_FILES_MAX);
+	hmap_init(&t->files, sizeof(struct file_identity), sizeof(uint8_t), PROC_FILES_MAX);
 	t->proc_fd = open(proc, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	r = t->proc_fd < 0 ? -errno : strings_new(PROC_PATHS_MAX, &t->paths);
 	if (r < 0) {
