@@ -227,13 +227,7 @@ static int export_to(const struct export_command *o, struct profile *p,
 		r = o->format->write(out.file, p, sel, result, &options);
 	if (r == 0)
 		r = output_finish(&out);
-	/* Whoever reads from us may have had enough. */
-	if (r == -EPIPE)
-		return 0;
-	if (r < 0)
-		log_error("cannot write %s: %s", o->output ? o->output : "to standard output",
-			  strerror(-r));
-	return r;
+	return r < 0 ? output_failed(o->output, r) : 0;
 }
 
 int cmd_export(int argc, char **argv)
@@ -249,8 +243,10 @@ int cmd_export(int argc, char **argv)
 	if (input_open(&o.input, &p) < 0 || input_select(&o.input, p, &sel) < 0 ||
 	    input_query(p, &sel, &result) < 0)
 		return 1;
-	if (result->total.count == 0)
-		log_warning("%s: no samples in this selection", profile_path(p));
+	if (result->total.count == 0) {
+		log_error("%s: no samples in this selection: nothing to export", profile_path(p));
+		return 1;
+	}
 	if (!profile_ended(p))
 		log_warning("%s: the recording did not end", profile_path(p));
 	return export_to(&o, p, &sel, result) < 0;

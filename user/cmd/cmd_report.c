@@ -69,23 +69,28 @@ struct layout {
 	bool samples; /* room for the number of samples, too */
 };
 
+/* A line of the table. */
+struct line {
+	const struct query_item *item;
+	const char *tail; /* of its binary's path */
+};
+
 static size_t at_least(size_t width, size_t need)
 {
 	return need > width ? need : width;
 }
 
-static struct layout lay_out(const struct screen *s, const struct query_result *r,
-			     const uint32_t *list, size_t n)
+static struct layout lay_out(const struct screen *s, const struct line *lines, size_t n)
 {
 	struct layout l = { .kind = 4, .name = 8, .where = 5, .samples = s->columns >= 100 };
 	size_t fixed, room;
 
 	for (size_t i = 0; i < n; i++) {
-		const struct query_item *item = &r->items[list[i]];
+		const struct query_item *item = lines[i].item;
 
 		l.kind = at_least(l.kind, strlen(query_item_kind_names[item->kind]));
 		l.name = at_least(l.name, safe_width(item->name));
-		l.where = at_least(l.where, where_width(item));
+		l.where = at_least(l.where, where_width(item, lines[i].tail));
 	}
 	if (l.name > NAME_COLUMNS_MAX && s->columns >= SCREEN_UNLIMITED)
 		l.name = NAME_COLUMNS_MAX;
@@ -96,8 +101,9 @@ static struct layout lay_out(const struct screen *s, const struct query_result *
 		size_t where = l.where < room * 2 / 5 ? l.where : room * 2 / 5;
 
 		l.name = l.name < room - where ? l.name : room - where;
-		l.where = room - l.name;
 	}
+	/* Nothing stands behind it. */
+	l.where = room - l.name;
 	return l;
 }
 
@@ -115,16 +121,17 @@ static const char *strip_right(struct buf *b)
 	return buf_str(b);
 }
 
-static int print_function(struct screen *s, const struct query_result *r,
-			  const struct query_item *item, const struct layout *l)
+static int print_function(struct screen *s, const struct query_result *r, const struct line *line,
+			  const struct layout *l)
 {
+	const struct query_item *item = line->item;
 	char self[FORMAT_SIZE], total[FORMAT_SIZE], weight[FORMAT_SIZE] = "-", count[FORMAT_SIZE];
 	struct buf name = { 0 }, where = { 0 };
 	int error = append_name(&name, item->name, l->name);
 	const char *name_text, *where_text;
 
 	if (error == 0)
-		error = append_where(&where, item, l->where);
+		error = append_where(&where, item, line->tail, l->where);
 	name_text = buf_str(&name);
 	where_text = buf_str(&where);
 	if (where_text && !*where_text) /* nothing behind it to be padded for */
@@ -150,9 +157,34 @@ static int print_function(struct screen *s, const struct query_result *r,
 	return error;
 }
 
+/* Of the functions in the list; *ret is malloced. */
+static int make_lines(const struct query_result *r, const uint32_t *list, size_t n,
+		      struct line **ret)
+{
+	_cleanup_free_ struct line *lines = calloc(n + 1, sizeof(*lines));
+	_cleanup_free_ const char **tails = calloc(n + 1, sizeof(*tails));
+	size_t tails_n = 0;
+
+	if (!lines || !tails)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		lines[i] = (struct line){ &r->items[list[i]], "" };
+		if (item_shows_binary(lines[i].item))
+			tails[tails_n++] = lines[i].item->binary;
+	}
+	if (path_tails(tails, tails_n) < 0)
+		return -ENOMEM;
+	for (size_t i = n; i-- > 0;)
+		if (item_shows_binary(lines[i].item))
+			lines[i].tail = tails[--tails_n];
+	*ret = TAKE_PTR(lines);
+	return 0;
+}
+
 static int print_functions(struct screen *s, const struct query_result *r, uint64_t limit)
 {
 	_cleanup_free_ uint32_t *list = NULL;
+	_cleanup_free_ struct line *lines = NULL;
 	struct layout layout;
 	size_t n, shown;
 	int error = query_functions(r, &list, &n);
@@ -164,10 +196,13 @@ static int print_functions(struct screen *s, const struct query_result *r, uint6
 		fprintf(s->out, "no samples%s\n", r->ticks_n ? " in this selection" : "");
 		return 0;
 	}
-	layout = lay_out(s, r, list, shown);
+	error = make_lines(r, list, shown, &lines);
+	if (error < 0)
+		return error;
+	layout = lay_out(s, lines, shown);
 	print_title(s, &layout);
 	for (size_t i = 0; error == 0 && i < shown; i++)
-		error = print_function(s, r, &r->items[list[i]], &layout);
+		error = print_function(s, r, &lines[i], &layout);
 	if (shown < n)
 		fprintf(s->out, "%s%zu more functions: --limit 0 shows all%s\n",
 			screen_style(s, STYLE_DIM), n - shown, screen_plain(s));

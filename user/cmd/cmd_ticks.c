@@ -200,13 +200,8 @@ static int print_ticks(struct table *t)
 	size_t page = t->screen->lines > 6 ? t->screen->lines - 3 : 0;
 
 	choose_columns(t);
-	if (r->ticks_n == 0) {
-		size_t n;
-
-		profile_ticks(t->profile, &n);
-		fprintf(t->screen->out,
-			n ? "no tick in this selection\n" : "no tick was recorded\n");
-	}
+	if (r->ticks_n == 0)
+		fputs("no tick was recorded\n", t->screen->out);
 	for (size_t i = 0; i < r->ticks_n; i++) {
 		int error;
 

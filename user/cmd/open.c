@@ -197,6 +197,26 @@ int input_select(const struct input_options *o, const struct profile *p,
 	return 0;
 }
 
+/* Nothing to show, and it is not that nothing ran. */
+static int check_result(const struct profile *p, const struct query_selection *s,
+			const struct query_result *r)
+{
+	size_t ticks;
+
+	profile_ticks(p, &ticks);
+	if (r->damaged_ticks && !r->sampled_ticks) {
+		log_error("%s: damaged: none of its samples can be read (%u ticks)",
+			  profile_path(p), r->damaged_ticks);
+		return -EBADMSG;
+	}
+	if ((ticks && r->ticks_n == 0) || (r->total.count == 0 && (s->pid || s->comm))) {
+		log_error("%s: no %s in this selection", profile_path(p),
+			  r->ticks_n ? "samples" : "tick");
+		return -ENODATA;
+	}
+	return 0;
+}
+
 int input_query(struct profile *p, const struct query_selection *s, struct query_result **ret)
 {
 	int r = query_run(p, s, ret);
@@ -205,8 +225,13 @@ int input_query(struct profile *p, const struct query_selection *s, struct query
 		log_error("%s", profile_message(p));
 		return r;
 	}
-	if ((*ret)->damaged_ticks)
+	r = check_result(p, s, *ret);
+	if (r < 0) {
+		query_free(*ret);
+		*ret = NULL;
+	} else if ((*ret)->damaged_ticks) {
 		log_warning("%s: the samples of %u ticks are damaged and left out", profile_path(p),
 			    (*ret)->damaged_ticks);
-	return 0;
+	}
+	return r;
 }

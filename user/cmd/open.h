@@ -30,7 +30,10 @@ int input_open(const struct input_options *o, struct profile **ret);
 /* Resolves the options against the profile. 0, or -EINVAL, told. */
 int input_select(const struct input_options *o, const struct profile *p,
 		 struct query_selection *ret);
-/* As query_run, telling failures, and damaged ticks as a warning. */
+/*
+ * As query_run, telling failures, and damaged ticks as a warning. Damage that leaves no samples, and a
+ * selection that takes none, are failures: -EBADMSG, -ENODATA.
+ */
 int input_query(struct profile *p, const struct query_selection *s, struct query_result **ret);
 
 /* 0 or -EINVAL. */

@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "cmd/screen.h"
 
 /* What parsers return when the mistake has been told. */
 #define TOLD ECANCELED
@@ -155,8 +156,8 @@ int options_parse(const struct argp *argp, unsigned flags, const char *name, int
 	r = argp_parse(&root, argc, argv, flags | ARGP_NO_ERRS | ARGP_NO_HELP, NULL, &w);
 	argv[0] = own;
 	if (w.help_shown && (fflush(stdout) != 0 || ferror(stdout))) {
-		log_error("cannot write the help: %s", strerror(errno));
-		return -EIO;
+		r = output_failed(NULL, errno ? -errno : -EIO);
+		return r < 0 ? r : 1;
 	}
 	if (w.help_shown)
 		return 1;

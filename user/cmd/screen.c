@@ -69,13 +69,19 @@ enum screen_style style_of_kind(unsigned kind)
 	}
 }
 
+int output_failed(const char *path, int error)
+{
+	if (error == -EPIPE)
+		return 0;
+	log_error("%s: cannot be written: %s",
+		  path && strcmp(path, "-") != 0 ? path : "standard output", strerror(-error));
+	return error;
+}
+
 int screen_finish(struct screen *s)
 {
 	errno = 0;
 	if (fflush(s->out) == 0 && !ferror(s->out))
 		return 0;
-	if (errno == EPIPE)
-		return 0;
-	log_error("cannot write the output: %s", strerror(errno ? errno : EIO));
-	return 1;
+	return output_failed(NULL, errno ? -errno : -EIO) < 0;
 }

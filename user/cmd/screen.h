@@ -40,19 +40,30 @@ const char *screen_plain(const struct screen *s);
 /* The colour of a frame's kind. */
 enum screen_style style_of_kind(unsigned kind);
 
-/* Flushes: 0, or 1 with the reason told (a reader that has gone, as `head`, is no error). */
+/* Tells why output could not be written; path NULL or "-" = standard output. The error, or 0: a reader that has gone, as `head`, is none. */
+int output_failed(const char *path, int error);
+/* Flushes: 0, or 1 with the reason told. */
 int screen_finish(struct screen *s);
 
 /* Appends text made safe for a terminal, cut to `columns` with an ellipsis; pads when asked. */
 int append_text(struct buf *b, const char *text, size_t columns, bool pad);
 /* A function's name, padded; where it does not fit, without Python's ".<locals>" first. */
 int append_name(struct buf *b, const char *name, size_t columns);
-/* "json/decoder.py:284" within `columns`: leading folders are dropped first. Without a file the
- * binary's name. Not padded. */
+/*
+ * "json/decoder.py:284" within `columns`: leading folders are dropped first. Without a file the `tail` of its
+ * binary's path, which path_tails gave; more of it for "[libc.so.6]", which is named after it. Not padded.
+ */
 struct query_item;
-int append_where(struct buf *b, const struct query_item *item, size_t columns);
-/* Columns that it takes uncut. */
-size_t where_width(const struct query_item *item);
+int append_where(struct buf *b, const struct query_item *item, const char *tail, size_t columns);
+/* Columns that it wants. */
+size_t where_width(const struct query_item *item, const char *tail);
+/* It is told where it is by its binary: its tail must differ from those of others. */
+bool item_shows_binary(const struct query_item *item);
+/*
+ * Replaces each path by a pointer into it: the base name where no other path has the same, else with as many of
+ * its folders as tell it from the others; all of it where another path ends in it. 0 or -ENOMEM.
+ */
+int path_tails(const char **paths, size_t n);
 size_t safe_width(const char *text);
 
 #define FORMAT_SIZE 32

@@ -280,29 +280,51 @@ static const char *const lost_counters[] = {
 	"merge.samples_dropped",
 };
 
-/* Why stacks are not whole, the commonest first, into out; how many samples have a user stack at all. */
-static uint64_t describe_ends(const struct query_result *r, char *out, size_t size)
+static bool is_cause(size_t end)
 {
-	uint64_t with_stack = 0, shown = 0;
-	size_t best;
+	return end != KYMO_END_NONE && end != KYMO_END_EXECVE && end != KYMO_END_WHOLE;
+}
 
-	*out = '\0';
-	for (size_t i = 0; i < KYMO_END_MAX; i++)
-		with_stack += i != KYMO_END_NONE && i != KYMO_END_EXECVE ? r->ends[i] : 0;
-	for (size_t turn = 0; turn < 2; turn++) {
-		best = KYMO_END_MAX;
-		for (size_t i = 0; i < KYMO_END_MAX; i++)
-			if (i != KYMO_END_NONE && i != KYMO_END_EXECVE && i != KYMO_END_WHOLE &&
-			    r->ends[i] && !(shown & 1ULL << i) &&
-			    (best == KYMO_END_MAX || r->ends[i] > r->ends[best]))
-				best = i;
-		if (best == KYMO_END_MAX)
-			break;
-		shown |= 1ULL << best;
-		snprintf(out + strlen(out), size - strlen(out), "%s%s %" PRIu64, turn ? ", " : "",
-			 end_names[best], r->ends[best]);
+/* One of a list, on a new line where this one has no room for it and the comma behind it. */
+static void print_cause(struct screen *s, const char *name, uint64_t count, bool last,
+			size_t *column)
+{
+	char text[128];
+	size_t width;
+
+	snprintf(text, sizeof(text), "%s %" PRIu64 "%s", name, count, last ? "" : ",");
+	width = text_width(text);
+	if (*column + 1 + width > s->columns) {
+		fputs("\n ", s->out);
+		*column = 1;
 	}
-	return with_stack;
+	fprintf(s->out, " %s", text);
+	*column += 1 + width;
+}
+
+/* Of the samples that have a user stack: how many are whole, and why the others are not, the commonest first. */
+static void print_ends(struct screen *s, const struct query_result *r)
+{
+	uint64_t with_stack = r->ends[KYMO_END_WHOLE];
+	size_t causes[KYMO_END_MAX], n = 0, column = 0, at;
+	char share[FORMAT_SIZE];
+
+	for (size_t i = 0; i < KYMO_END_MAX; i++) {
+		if (!is_cause(i) || !r->ends[i])
+			continue;
+		with_stack += r->ends[i];
+		for (at = n++; at > 0 && r->ends[causes[at - 1]] < r->ends[i]; at--)
+			causes[at] = causes[at - 1];
+		causes[at] = i;
+	}
+	if (!with_stack)
+		return;
+	format_percent((double)r->ends[KYMO_END_WHOLE], (double)with_stack, share);
+	column += (size_t)fprintf(s->out, "%s of user stacks are whole%s", share,
+				  n ? "; others:" : "");
+	for (size_t i = 0; i < n; i++)
+		print_cause(s, end_names[causes[i]], r->ends[causes[i]], i + 1 == n, &column);
+	fputc('\n', s->out);
 }
 
 /* A line that is cut where the screen ends. */
@@ -342,8 +364,8 @@ int summary_samples(struct screen *s, struct profile *p, const struct query_sele
 		    const struct query_result *r)
 {
 	char count[FORMAT_SIZE], weight[FORMAT_SIZE], lost_text[FORMAT_SIZE] = "none";
-	char share[FORMAT_SIZE], rate[FORMAT_SIZE] = "", why[160];
-	uint64_t period = profile_meta_u64(p, "period_ns.cpu", 0), with_stack;
+	char rate[FORMAT_SIZE] = "";
+	uint64_t period = profile_meta_u64(p, "period_ns.cpu", 0);
 	int64_t lost;
 	int error = count_lost(p, sel, &lost);
 
@@ -357,11 +379,6 @@ int summary_samples(struct screen *s, struct profile *p, const struct query_sele
 		  format_count(r->total.count, count), r->total.count == 1 ? "" : "s", rate,
 		  format_weight(r->total.weight, r->source, weight),
 		  r->source == KYMO_SOURCE_CPU ? "CPU time" : source_names[r->source], lost_text);
-	with_stack = describe_ends(r, why, sizeof(why));
-	if (with_stack)
-		print_cut(s, STYLE_PLAIN, "%s of user stacks are whole%s%s",
-			  format_percent((double)r->ends[KYMO_END_WHOLE], (double)with_stack,
-					 share),
-			  *why ? "; others: " : "", why);
+	print_ends(s, r);
 	return 0;
 }

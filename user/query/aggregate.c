@@ -264,6 +264,7 @@ static int add_tick(struct aggregate *a, size_t index, struct store_block *block
 		a->damaged_ticks++;
 		block->rows_n = 0;
 	}
+	a->sampled_ticks += block->rows_n > 0;
 	for (size_t i = 0; i < block->rows_n; i++) {
 		prefetch(a, block, i);
 		if (block->rows[i].source != a->source)

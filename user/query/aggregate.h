@@ -45,7 +45,7 @@ struct aggregate {
 	struct query_tick *ticks;
 	size_t ticks_n, ticks_cap;
 	uint64_t duration_ns;
-	uint32_t damaged_ticks;
+	uint32_t damaged_ticks, sampled_ticks;
 
 	/* Of the segment at hand. */
 	const struct segment *segment;

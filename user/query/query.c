@@ -108,6 +108,7 @@ static void hand_over(struct aggregate *a, struct query_result *r)
 		.ticks_n = a->ticks_n,
 		.duration_ns = a->duration_ns,
 		.damaged_ticks = a->damaged_ticks,
+		.sampled_ticks = a->sampled_ticks,
 		.strings = TAKE_PTR(a->items.strings),
 	};
 	memcpy(r->ends, a->ends, sizeof(r->ends));

@@ -106,6 +106,7 @@ struct query_result {
 	uint64_t ends[KYMO_END_MAX]; /* samples by why their user stack ended where it did */
 	uint64_t duration_ns;	     /* of the selected ticks together */
 	uint32_t damaged_ticks;	     /* whose samples could not be read: not in any figure */
+	uint32_t sampled_ticks;	     /* that have samples, selected or not, and could be read */
 	struct strings *strings;     /* owns the texts */
 };
 

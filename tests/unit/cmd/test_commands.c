@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -12,6 +13,7 @@
 
 #include "base/text.h"
 #include "cmd/cmd.h"
+#include "model/sample.h"
 #include "unit/support/profile_maker.h"
 
 #define OUTPUT_MAX (1 << 20)
@@ -211,10 +213,6 @@ static void test_selection(void **state)
 	r = RUN(cmd_report, NULL, "--comm=alpha", m.path);
 	assert_non_null(strstr(r.out, "21 samples"));
 	run_free(&r);
-	r = RUN(cmd_report, NULL, "--since", "5s", m.path);
-	assert_int_equal(r.exit_code, 0);
-	assert_non_null(strstr(r.out, "no samples"));
-	run_free(&r);
 	r = RUN(cmd_report, NULL, "--limit", "2", m.path);
 	assert_non_null(strstr(r.out, "4 more functions"));
 	run_free(&r);
@@ -268,6 +266,198 @@ static void assert_refused(struct run r, const char *word)
 	assert_memory_equal(r.err, "kymo: ", 6);
 	assert_non_null(strstr(r.err, word));
 	run_free(&r);
+}
+
+/* Why stacks are not whole is never cut: the list goes on in the next line. */
+static void test_every_cause_is_told(void **state)
+{
+	static const char *const widths[] = { "60", "80", "100", "200" };
+	char cause[128];
+	struct maker m;
+
+	(void)state;
+	maker_init(&m);
+	for (uint32_t end = KYMO_END_NONE; end < KYMO_END_MAX; end++) {
+		uint32_t thread = maker_thread(&m, 100 + end, "ends");
+		uint32_t frame = maker_named_frame(&m, FRAME_NATIVE, "f", "", end);
+
+		maker_row_of(&m, thread, maker_stack(&m, 0, frame), KYMO_SOURCE_CPU, end, 300 + end,
+			     1000);
+	}
+	maker_close_tick(&m);
+	maker_finish(&m, true);
+	for (size_t i = 0; i < sizeof(widths) / sizeof(widths[0]); i++) {
+		struct run r = RUN(cmd_report, widths[i], m.path);
+
+		assert_true(widest(r.out) <= strtoul(widths[i], NULL, 10));
+		for (uint32_t end = KYMO_END_WHOLE + 1; end < KYMO_END_MAX; end++) {
+			snprintf(cause, sizeof(cause), "%s %u", end_names[end], 300 + end);
+			if (end != KYMO_END_EXECVE && !strstr(r.out, cause))
+				fail_msg("%s columns: no '%s' in\n%s", widths[i], cause, r.out);
+		}
+		run_free(&r);
+	}
+	maker_remove(&m);
+}
+
+/* Of the n-th line that has the name: from there to its end. */
+static void copy_line(const char *text, const char *name, size_t n, char *out, size_t size)
+{
+	const char *at = text;
+
+	for (size_t i = 0; i <= n; i++) {
+		at = strstr(i ? at + 1 : at, name);
+		assert_non_null(at);
+	}
+	snprintf(out, size, "%.*s", (int)strcspn(at, "\n"), at);
+}
+
+/* Functions of two files of one name: the table says which is whose. */
+static void test_equal_base_names(void **state)
+{
+	static const char *const widths[] = { "60", "80", "132" };
+	static const char *const paths[] = { "/usr/lib/x86_64-linux-gnu/libc.so.6",
+					     "/srv/chroot/usr/lib/x86_64-linux-gnu/libc.so.6" };
+	static const char *const names[] = { "[libc.so.6]", "memcpy" };
+	char lines[2][256];
+	struct maker m;
+
+	(void)state;
+	maker_init(&m);
+	for (size_t i = 0; i < 4; i++) {
+		uint32_t binary = maker_binary(&m, BINARY_FILE, paths[i / 2]);
+		uint32_t function =
+			i % 2 ? maker_function(&m, FRAME_NATIVE, binary, "memcpy", "", 0) : 0;
+		uint32_t frame = maker_frame(&m, FRAME_NATIVE, binary, i, function);
+
+		maker_row(&m, maker_thread(&m, 100, "a"), maker_stack(&m, 0, frame), 10);
+	}
+	maker_close_tick(&m);
+	maker_finish(&m, true);
+	for (size_t i = 0; i < sizeof(widths) / sizeof(widths[0]); i++) {
+		struct run r = RUN(cmd_report, widths[i], m.path);
+
+		for (size_t k = 0; k < 2; k++) {
+			copy_line(r.out, names[k], 0, lines[0], sizeof(lines[0]));
+			copy_line(r.out, names[k], 1, lines[1], sizeof(lines[1]));
+			assert_string_not_equal(lines[0], lines[1]);
+		}
+		assert_true(widest(r.out) <= strtoul(widths[i], NULL, 10));
+		run_free(&r);
+	}
+	maker_remove(&m);
+}
+
+/* An empty table or picture would look like an idle host. */
+static void test_empty_selections(void **state)
+{
+	static int (*const commands[])(int, char **) = { cmd_report, cmd_ticks };
+	char svg[600];
+	struct maker m;
+
+	(void)state;
+	make(&m, true);
+	snprintf(svg, sizeof(svg), "%s/x.svg", m.folder);
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		assert_refused(RUN(commands[i], NULL, "--comm=nothing", m.path), "no samples");
+		assert_refused(RUN(commands[i], NULL, "--pid=77", m.path), "no samples");
+		assert_refused(RUN(commands[i], NULL, "--since=5s", m.path), "no tick");
+	}
+	assert_refused(RUN(cmd_export, NULL, "-o", svg, "--comm=nothing", m.path), "no samples");
+	assert_refused(RUN(cmd_export, NULL, "-o", svg, "--since=5s", m.path), "no tick");
+	assert_int_not_equal(access(svg, F_OK), 0);
+	maker_remove(&m);
+	maker_init(&m);
+	maker_close_tick(&m);
+	maker_finish(&m, true);
+	assert_refused(RUN(cmd_export, NULL, "-o", svg, m.path), "no samples");
+	assert_int_not_equal(access(svg, F_OK), 0);
+	maker_remove(&m);
+}
+
+static void damage(const struct maker *m, const char *sql)
+{
+	sqlite3 *db;
+
+	assert_int_equal(sqlite3_open(m->path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+}
+
+/* Samples that cannot be read: a warning where others are left, else a refusal. */
+static void test_damaged_samples(void **state)
+{
+	struct maker m;
+	struct run r;
+
+	(void)state;
+	maker_init(&m);
+	for (uint32_t i = 0; i < 2; i++) {
+		uint32_t frame = maker_named_frame(&m, FRAME_NATIVE, "f", "", i);
+
+		maker_row(&m, maker_thread(&m, 100, "a"), maker_stack(&m, 0, frame), 10);
+		maker_close_tick(&m);
+	}
+	maker_finish(&m, true);
+	damage(&m, "UPDATE sample_block SET block = x'00' WHERE tick = 1");
+	r = RUN(cmd_report, NULL, m.path);
+	assert_int_equal(r.exit_code, 0);
+	assert_non_null(strstr(r.out, "10 samples"));
+	assert_int_equal(lines_of(r.err), 1);
+	assert_non_null(strstr(r.err, "samples of 1 ticks are damaged"));
+	run_free(&r);
+	damage(&m, "UPDATE sample_block SET block = x'00'");
+	assert_refused(RUN(cmd_report, NULL, m.path), "damaged");
+	assert_refused(RUN(cmd_ticks, NULL, m.path), "damaged");
+	assert_refused(RUN(cmd_export, NULL, "-f", "svg", m.path), "damaged");
+	assert_refused(RUN(cmd_report, NULL, "--comm=a", m.path), "damaged");
+	maker_remove(&m);
+}
+
+static void fill_output(void)
+{
+	int fd = open("/dev/full", O_WRONLY);
+
+	assert_true(fd >= 0);
+	dup2(fd, STDOUT_FILENO);
+	close(fd);
+}
+
+static int report_to_full(int argc, char **argv)
+{
+	fill_output();
+	return cmd_report(argc, argv);
+}
+
+static int export_to_full(int argc, char **argv)
+{
+	fill_output();
+	return cmd_export(argc, argv);
+}
+
+/* One wording, whoever writes. */
+static void test_full_output(void **state)
+{
+	static const char told[] =
+		"kymo: standard output: cannot be written: No space left on device\n";
+	struct maker m;
+	struct run r;
+
+	(void)state;
+	make(&m, true);
+	r = RUN(report_to_full, NULL, m.path);
+	assert_int_equal(r.exit_code, 1);
+	assert_string_equal(r.err, told);
+	run_free(&r);
+	r = RUN(report_to_full, NULL, "--help");
+	assert_int_equal(r.exit_code, 1);
+	assert_string_equal(r.err, told);
+	run_free(&r);
+	r = RUN(export_to_full, NULL, "-f", "folded", "-o", "-", m.path);
+	assert_int_equal(r.exit_code, 1);
+	assert_string_equal(r.err, told);
+	run_free(&r);
+	maker_remove(&m);
 }
 
 static void test_refusals(void **state)
@@ -363,11 +553,21 @@ static void test_export_without_room(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_report),		 cmocka_unit_test(test_lines_fit),
-		cmocka_unit_test(test_into_a_pipe),	 cmocka_unit_test(test_selection),
-		cmocka_unit_test(test_did_not_end),	 cmocka_unit_test(test_nothing_recorded),
-		cmocka_unit_test(test_refusals),	 cmocka_unit_test(test_help),
-		cmocka_unit_test(test_export_to_a_file), cmocka_unit_test(test_export_without_room),
+		cmocka_unit_test(test_report),
+		cmocka_unit_test(test_lines_fit),
+		cmocka_unit_test(test_into_a_pipe),
+		cmocka_unit_test(test_selection),
+		cmocka_unit_test(test_every_cause_is_told),
+		cmocka_unit_test(test_equal_base_names),
+		cmocka_unit_test(test_empty_selections),
+		cmocka_unit_test(test_damaged_samples),
+		cmocka_unit_test(test_full_output),
+		cmocka_unit_test(test_did_not_end),
+		cmocka_unit_test(test_nothing_recorded),
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_help),
+		cmocka_unit_test(test_export_to_a_file),
+		cmocka_unit_test(test_export_without_room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

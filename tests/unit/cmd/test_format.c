@@ -42,7 +42,7 @@ static void assert_where(const char *file, uint32_t line, const char *binary, si
 	};
 	struct buf b = { 0 };
 
-	assert_int_equal(append_where(&b, &item, columns), 0);
+	assert_int_equal(append_where(&b, &item, query_base_name(binary), columns), 0);
 	assert_string_equal(buf_str(&b), expected);
 	buf_release(&b);
 }
@@ -57,6 +57,67 @@ static void test_where(void **state)
 	assert_where("", 0, "/usr/lib/libc.so.6", 40, "libc.so.6");
 	assert_where("", 0, "", 40, "");
 	assert_where("trailing/", 1, "", 4, "tr…1");
+}
+
+static void assert_binary(const char *name, const char *path, const char *tail, size_t columns,
+			  const char *expected)
+{
+	struct query_item item = { .kind = FRAME_NATIVE, .name = name, .file = "", .binary = path };
+	struct buf b = { 0 };
+
+	assert_int_equal(append_where(&b, &item, tail, columns), 0);
+	assert_string_equal(buf_str(&b), expected);
+	buf_release(&b);
+}
+
+static void test_where_of_binaries(void **state)
+{
+	static const char path[] = "/srv/chroot/usr/lib/libc.so.6";
+
+	(void)state;
+	/* A function: what tells its binary from others. */
+	assert_binary("memcpy", path, path + 20, 40, "libc.so.6");
+	assert_binary("memcpy", path, path + 5, 40, "chroot/usr/lib/libc.so.6");
+	assert_binary("memcpy", path, path + 5, 20, "chroot/\xe2\x80\xa6/libc.so.6");
+	/* Code without a name: where the file is, as far as there is room. */
+	assert_binary("[libc.so.6]", path, path + 20, 40, path);
+	assert_binary("[libc.so.6]", path, path + 20, 20, "usr/lib/libc.so.6");
+	assert_binary("[libc.so.6]", path, path + 20, 12, "");
+	assert_binary("[libc.so.6]", path, path + 5, 24, "chroot/usr/lib/libc.so.6");
+	assert_binary("[vdso]", "[vdso]", "[vdso]", 20, "");
+	assert_binary("[unknown]", "", "", 20, "");
+	assert_binary("schedule", "[kernel]", "[kernel]", 20, "");
+}
+
+static void test_tails(void **state)
+{
+	const char *paths[] = { "/usr/lib/libc.so.6",
+				"/srv/chroot/usr/lib/libc.so.6",
+				"/opt/a/bin/x",
+				"/opt/b/bin/x",
+				"/bin/single",
+				"/usr/lib/libc.so.6",
+				"/opt/aa/bin/y",
+				"/opt/ba/bin/y",
+				"name",
+				"" };
+	static const char *const tails[] = { "/usr/lib/libc.so.6",
+					     "chroot/usr/lib/libc.so.6",
+					     "a/bin/x",
+					     "b/bin/x",
+					     "single",
+					     "/usr/lib/libc.so.6",
+					     "aa/bin/y",
+					     "ba/bin/y",
+					     "name",
+					     "" };
+	const size_t n = sizeof(paths) / sizeof(paths[0]);
+
+	(void)state;
+	assert_int_equal(path_tails(paths, n), 0);
+	for (size_t i = 0; i < n; i++)
+		assert_string_equal(paths[i], tails[i]);
+	assert_int_equal(path_tails(paths, 0), 0);
 }
 
 static void assert_time(const char *text, int form, uint64_t ns)
@@ -95,10 +156,9 @@ static void test_times(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_counts),
-		cmocka_unit_test(test_short_figures),
-		cmocka_unit_test(test_where),
-		cmocka_unit_test(test_times),
+		cmocka_unit_test(test_counts), cmocka_unit_test(test_short_figures),
+		cmocka_unit_test(test_where),  cmocka_unit_test(test_where_of_binaries),
+		cmocka_unit_test(test_tails),  cmocka_unit_test(test_times),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
