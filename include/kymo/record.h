@@ -10,12 +10,12 @@
 
 #include "kymo/types.h"
 
-#define KYMO_COMM_SIZE		16  /* TASK_COMM_LEN, include/linux/sched.h */
-#define KYMO_KERNEL_FRAMES_MAX	64
-#define KYMO_USER_FRAMES_MAX	512 /* native and Python together */
-#define KYMO_CODE_NAME_MAX	256 /* bytes of a code's qualified name, with its NUL */
-#define KYMO_CODE_FILE_MAX	512
-#define KYMO_LINE_TABLE_MAX	16384
+#define KYMO_COMM_SIZE	       16 /* TASK_COMM_LEN, include/linux/sched.h */
+#define KYMO_KERNEL_FRAMES_MAX 64
+#define KYMO_USER_FRAMES_MAX   512 /* native and Python together */
+#define KYMO_CODE_NAME_MAX     256 /* bytes of a code's qualified name, with its NUL */
+#define KYMO_CODE_FILE_MAX     512
+#define KYMO_LINE_TABLE_MAX    16384
 
 enum kymo_record_type {
 	KYMO_RECORD_SAMPLE = 1,
@@ -76,14 +76,14 @@ enum kymo_source {
 
 /* Bits of a sample's state; part of a row's key. */
 enum kymo_state {
-	KYMO_STATE_KERNEL = 1 << 0,	/* the interruption hit kernel mode */
+	KYMO_STATE_KERNEL = 1 << 0, /* the interruption hit kernel mode */
 	KYMO_STATE_GIL_HOLDING = 1 << 1,
 	KYMO_STATE_GIL_WAITING = 1 << 2,
-	KYMO_STATE_PYTHON = 1 << 3,	/* the process is a known interpreter */
+	KYMO_STATE_PYTHON = 1 << 3, /* the process is a known interpreter */
 	KYMO_STATE_IN_GC = 1 << 4,
-	KYMO_STATE_IO_WRITE = 1 << 5,	/* source io: a write (else a read) */
-	KYMO_STATE_NO_MM = 1 << 6,	/* no memory map: kernel thread */
-	KYMO_STATE_EXECVE = 1 << 7,	/* inside execve: no user stack */
+	KYMO_STATE_IO_WRITE = 1 << 5, /* source io: a write (else a read) */
+	KYMO_STATE_NO_MM = 1 << 6,    /* no memory map: kernel thread */
+	KYMO_STATE_EXECVE = 1 << 7,   /* inside execve: no user stack */
 };
 
 enum kymo_frame_kind {
@@ -93,11 +93,11 @@ enum kymo_frame_kind {
 
 /* One level of the user stack, leaf first. */
 struct kymo_frame {
-	__u64 address;	  /* native: the pc in the process (return addresses are not reduced by one);
+	__u64 address; /* native: the pc in the process (return addresses are not reduced by one);
 			     python: address of the code object */
 	__u32 generation; /* python: with (process, address) names a KYMO_RECORD_CODE for good; native: 0 */
-	__u32 kind : 8;	  /* enum kymo_frame_kind */
-	__u32 flags : 8;  /* enum kymo_frame_flag */
+	__u32 kind : 8;	 /* enum kymo_frame_kind */
+	__u32 flags : 8; /* enum kymo_frame_flag */
 	__u32 unused : 16;
 	__s32 instruction; /* python: as f_lasti or (instr - co_code_adaptive) in bytes; -1 before the first */
 	__u32 pad;
@@ -146,7 +146,9 @@ struct kymo_sample {
 static_assert(sizeof(struct kymo_sample) == 184, "layout");
 
 enum kymo_code_flag {
-	KYMO_CODE_INCOMPLETE = 1 << 0, /* a part could not be read (not paged in yet): it is empty, another copy follows */
+	KYMO_CODE_INCOMPLETE =
+		1
+		<< 0, /* a part could not be read (not paged in yet): it is empty, another copy follows */
 };
 
 /*
@@ -162,7 +164,7 @@ struct kymo_code {
 	__u32 pid;
 	__u32 generation;
 	__u32 first_line;
-	__u16 version; /* interpreter, 0x030b = 3.11: how to decode the table */
+	__u16 version;	/* interpreter, 0x030b = 3.11: how to decode the table */
 	__u8 file_kind; /* bytes per character: 1, 2, 4 */
 	__u8 name_kind;
 	__u16 file_size;

@@ -12,7 +12,7 @@
 /* Points into the record; valid during the callback. */
 struct raw_sample {
 	const struct kymo_sample *head;
-	const uint64_t *kernel; /* head->kernel_frames, leaf first */
+	const uint64_t *kernel;	       /* head->kernel_frames, leaf first */
 	const struct kymo_frame *user; /* head->user_frames, leaf first */
 };
 
@@ -31,6 +31,6 @@ struct sample_frame {
 
 extern const char *const source_names[KYMO_SOURCE_MAX]; /* "cpu", "fault", "io", "gc", "import" */
 extern const char *const source_units[KYMO_SOURCE_MAX]; /* "ns", "bytes", ... */
-extern const char *const end_names[KYMO_END_MAX];	/* "whole", "frame pointer ended in 0", ... */
+extern const char *const end_names[KYMO_END_MAX]; /* "whole", "frame pointer ended in 0", ... */
 
 #endif

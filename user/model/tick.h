@@ -40,7 +40,7 @@ struct tick_row {
 /* Exact totals of one process within the tick; gauges at its end. */
 struct process_tick {
 	uint32_t process;
-	uint8_t ended; /* the process's last: totals reach its end */
+	uint8_t ended;	    /* the process's last: totals reach its end */
 	struct seen change; /* counters: the change within the tick; pages: the gauge at its end */
 };
 
@@ -75,8 +75,9 @@ struct frame_name {
 
 struct tick {
 	uint32_t id; /* counted from 1 */
-	uint64_t start_ns, end_ns; /* CLOCK_MONOTONIC: readings of the health belong to these instants */
-	uint64_t wall_ns;	   /* at the end */
+	uint64_t start_ns,
+		end_ns;	  /* CLOCK_MONOTONIC: readings of the health belong to these instants */
+	uint64_t wall_ns; /* at the end */
 	struct health health;
 
 	struct tick_row *rows;

@@ -41,10 +41,11 @@ struct python_code {
 };
 int python_codes_new(size_t max, struct python_codes **ret);
 void python_codes_free(struct python_codes *c);
-int python_codes_add(struct python_codes *c, const struct kymo_code *head, const uint8_t *file, const uint8_t *name,
-		     const uint8_t *table);
-struct python_code *python_codes_find(struct python_codes *c, uint32_t pid, uint64_t process_start_ns,
-				      uint64_t address, uint32_t generation);
+int python_codes_add(struct python_codes *c, const struct kymo_code *head, const uint8_t *file,
+		     const uint8_t *name, const uint8_t *table);
+struct python_code *python_codes_find(struct python_codes *c, uint32_t pid,
+				      uint64_t process_start_ns, uint64_t address,
+				      uint32_t generation);
 uint32_t python_codes_line(struct python_code *code, int32_t instruction);
 void python_codes_process_ended(struct python_codes *c, uint32_t pid, uint64_t process_start_ns);
 

@@ -36,7 +36,9 @@ int store_write_names(struct store *s, const struct late_names *names);
  * it. Nothing can be written afterwards, whatever it returns.
  */
 int store_finish(struct store *s);
-void store_close(struct store *s); /* NULL is allowed; without store_finish the profile says it did not end */
+void store_close(
+	struct store
+		*s); /* NULL is allowed; without store_finish the profile says it did not end */
 uint64_t store_bytes(const struct store *s); /* file and WAL now */
 
 /* ---- reader ---- */
@@ -98,27 +100,30 @@ struct store_quality {
 	const char *counter; /* valid during the call */
 	int64_t value;
 };
-int store_read_quality(struct store_reader *r, int (*each)(void *data, const struct store_quality *q), void *data);
+int store_read_quality(struct store_reader *r,
+		       int (*each)(void *data, const struct store_quality *q), void *data);
 
 struct store_label {
 	uint32_t tick;
 	const char *metric, *labels, *unit; /* valid during the call */
 	int64_t value;
 };
-int store_read_labels(struct store_reader *r, int (*each)(void *data, const struct store_label *l), void *data);
+int store_read_labels(struct store_reader *r, int (*each)(void *data, const struct store_label *l),
+		      void *data);
 
 /* Every row of process_tick, by tick. */
 int store_read_process_ticks(struct store_reader *r,
-			     int (*each)(void *data, uint32_t tick, const struct process_tick *p), void *data);
-int store_read_events(struct store_reader *r, int (*each)(void *data, uint32_t tick, const struct event *e),
-		      void *data);
+			     int (*each)(void *data, uint32_t tick, const struct process_tick *p),
+			     void *data);
+int store_read_events(struct store_reader *r,
+		      int (*each)(void *data, uint32_t tick, const struct event *e), void *data);
 
 struct store_size {
 	const char *table; /* with its indices; valid during the call */
 	uint64_t bytes;
 };
 /* Where the file's bytes go, per table: reads every page. -ENOTSUP where SQLite has no dbstat. */
-int store_read_sizes(struct store_reader *r,
-		     int (*each)(void *data, const struct store_size *s), void *data);
+int store_read_sizes(struct store_reader *r, int (*each)(void *data, const struct store_size *s),
+		     void *data);
 
 #endif
