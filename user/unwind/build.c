@@ -10,6 +10,7 @@
 #include "base/hmap.h"
 #include "elf/eh_frame.h"
 #include "elf/file.h"
+#include "unwind/fdes.h"
 #include "unwind/program.h"
 #include "unwind/rows.h"
 #include "unwind/unwind.h"
@@ -27,22 +28,13 @@ struct segment {
 	uint64_t bias;	     /* address - offset in the file */
 };
 
-/* A description that waits for its turn. Offsets are in the file. */
-struct fde {
-	uint32_t start, end;
-	uint32_t code, code_size; /* in the section */
-	uint16_t cie;
-	uint16_t segment;
-};
-
 struct build {
 	const struct unwind_arch *arch;
 	struct elf_file file;
 	struct eh_frame section;
 	struct segment segments[SEGMENTS_MAX];
 	size_t segments_n;
-	struct fde *fdes;
-	size_t fdes_n, fdes_cap;
+	struct fdes fdes;
 	struct program_cie *cies;
 	size_t cies_n, cies_cap;
 	struct hmap cie_ids; /* offset of its instructions in the section -> uint16_t */
@@ -57,7 +49,7 @@ static void build_release(struct build *b)
 {
 	elf_file_release(&b->file);
 	eh_frame_release(&b->section);
-	free(b->fdes);
+	fdes_release(&b->fdes);
 	free(b->cies);
 	hmap_release(&b->cie_ids);
 	rows_release(&b->rows);
@@ -114,11 +106,11 @@ static int cie_id(struct build *b, const struct eh_cie *cie, uint16_t *ret)
 static int add_fde(struct build *b, const struct eh_fde *from)
 {
 	const struct segment *s = segment_of(b, from->start);
-	struct fde *to;
+	uint64_t end;
 	uint16_t cie;
 	int r;
 
-	if (!s || b->fdes_n == FDES_MAX) {
+	if (!s || b->fdes.n == FDES_MAX) {
 		b->counts.fdes_outside++;
 		return 0;
 	}
@@ -127,16 +119,16 @@ static int add_fde(struct build *b, const struct eh_fde *from)
 		b->counts.fdes_damaged++;
 		return 0;
 	}
-	if (r < 0 || array_reserve(&b->fdes, &b->fdes_cap, b->fdes_n + 1) < 0)
-		return -ENOMEM;
-	to = &b->fdes[b->fdes_n++];
-	*to = (struct fde){ .start = (uint32_t)(from->start - s->bias),
-			    .end = (uint32_t)((from->end < s->end ? from->end : s->end) - s->bias),
-			    .code = (uint32_t)(from->instructions - b->section.data),
-			    .code_size = (uint32_t)from->instructions_size,
-			    .cie = cie,
-			    .segment = (uint16_t)(s - b->segments) };
-	return 0;
+	if (r < 0)
+		return r;
+	end = from->end < s->end ? from->end : s->end;
+	return fdes_add(&b->fdes,
+			(struct fde){ .start = (uint32_t)(from->start - s->bias),
+				      .end = (uint32_t)(end - s->bias),
+				      .code = (uint32_t)(from->instructions - b->section.data),
+				      .code_size = (uint32_t)from->instructions_size,
+				      .cie = cie,
+				      .segment = (uint16_t)(s - b->segments) });
 }
 
 static int collect(struct build *b)
@@ -151,39 +143,8 @@ static int collect(struct build *b)
 			return r;
 	}
 	b->counts.fdes_damaged += r < 0; /* the rest of the section is not reached */
-	b->counts.fdes = (uint32_t)b->fdes_n;
+	b->counts.fdes = (uint32_t)b->fdes.n;
 	return 0;
-}
-
-/* By start; of two for the same code the first in the section. */
-static int compare(const void *a, const void *b)
-{
-	const struct fde *x = a, *y = b;
-
-	if (x->start != y->start)
-		return x->start < y->start ? -1 : 1;
-	return x->code < y->code ? -1 : x->code > y->code;
-}
-
-/* The descriptions in ascending order, none of them over another: as the C library's unwinder searches them, the next start ends one. */
-static void put_in_order(struct build *b)
-{
-	size_t n = 0;
-
-	if (b->fdes_n)
-		qsort(b->fdes, b->fdes_n, sizeof(*b->fdes), compare);
-	for (size_t i = 0; i < b->fdes_n; i++) {
-		struct fde *before = n ? &b->fdes[n - 1] : NULL;
-
-		if (before && before->end > b->fdes[i].start) {
-			b->counts.fdes_overlapping++;
-			if (before->start == b->fdes[i].start)
-				continue;
-			before->end = b->fdes[i].start;
-		}
-		b->fdes[n++] = b->fdes[i];
-	}
-	b->fdes_n = n;
 }
 
 /*
@@ -199,19 +160,18 @@ static bool is_padding(uint64_t start, uint64_t end)
 /* What lies between two descriptions: nothing, or an entry point that has none. */
 static int add_gap(struct build *b, uint64_t start, uint64_t end)
 {
-	static const struct kymo_unwind_rule gap = { .cfa_kind = KYMO_UNWIND_CFA_GAP };
-	static const struct kymo_unwind_rule outermost = { .cfa_kind = KYMO_UNWIND_CFA_END };
+	const struct rule_words gap = rule_of_kind(KYMO_UNWIND_CFA_GAP);
 	int r = 0;
 
 	if (start >= end || is_padding(start, end))
 		return 0;
 	if (b->entry && b->entry >= start && b->entry < end) {
-		r = start < b->entry ? rows_add(&b->rows, start, &gap) : 0;
+		r = start < b->entry ? rows_add(&b->rows, start, gap) : 0;
 		if (r == 0)
-			r = rows_add(&b->rows, b->entry, &outermost);
+			r = rows_add(&b->rows, b->entry, rule_of_kind(KYMO_UNWIND_CFA_END));
 		start = b->entry + ENTRY_CODE_MAX;
 	}
-	return r == 0 && start < end ? rows_add(&b->rows, start, &gap) : r;
+	return r == 0 && start < end ? rows_add(&b->rows, start, gap) : r;
 }
 
 static int add_rows(struct build *b, const struct fde *fde)
@@ -219,15 +179,13 @@ static int add_rows(struct build *b, const struct fde *fde)
 	const uint64_t bias = b->segments[fde->segment].bias;
 	const uint8_t *code = b->section.data + fde->code;
 	struct cursor c = { .p = code, .end = code + fde->code_size };
-	struct kymo_unwind_rule rule;
 	struct program p;
-	uint64_t start;
 	int r = 0;
 
 	program_init(&p, &b->cies[fde->cie], c, fde->start + bias);
-	while (r == 0 && p.vaddr < fde->end + bias && program_next(&p, &rule, &start)) {
-		b->counts.rows_unsupported += rule.cfa_kind == KYMO_UNWIND_CFA_UNSUPPORTED;
-		r = rows_add(&b->rows, start - bias, &rule);
+	while (r == 0 && p.next < fde->end + bias && program_next(&p)) {
+		b->counts.rows_unsupported += p.rule.low == KYMO_UNWIND_CFA_UNSUPPORTED;
+		r = rows_add(&b->rows, p.start - bias, p.rule);
 	}
 	b->counts.fdes_damaged += p.code.failed;
 	b->counts.values_unknown += p.values_unknown;
@@ -239,13 +197,13 @@ static int make_rows(struct build *b)
 	uint64_t end = 0;
 	int r;
 
-	for (size_t i = 0; i < b->fdes_n; i++) {
-		r = add_gap(b, end, b->fdes[i].start);
+	for (size_t i = 0; i < b->fdes.n; i++) {
+		r = add_gap(b, end, b->fdes.items[i].start);
 		if (r == 0)
-			r = add_rows(b, &b->fdes[i]);
+			r = add_rows(b, &b->fdes.items[i]);
 		if (r < 0)
 			return r;
-		end = b->fdes[i].end;
+		end = b->fdes.items[i].end;
 	}
 	return add_gap(b, end, OFFSETS_MAX);
 }
@@ -268,7 +226,10 @@ static int build(struct build *b)
 	r = collect(b);
 	if (r < 0)
 		return r;
-	put_in_order(b);
+	r = fdes_order(&b->fdes);
+	if (r < 0)
+		return r;
+	b->counts.fdes_overlapping = (uint32_t)r;
 	if (unwind_arch_entry(b->arch, &b->file, &entry) && segment_of(b, entry))
 		b->entry = entry - segment_of(b, entry)->bias;
 	return make_rows(b);

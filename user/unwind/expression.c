@@ -89,7 +89,7 @@ static enum kymo_unwind_cfa cfa_kind(struct cursor *c, const struct unwind_arch 
 	return KYMO_UNWIND_CFA_UNSUPPORTED;
 }
 
-bool expression_cfa(struct cursor c, const struct unwind_arch *arch, struct kymo_unwind_rule *rule)
+bool expression_cfa(struct cursor c, const struct unwind_arch *arch, struct rule_words *rule)
 {
 	enum kymo_unwind_cfa kind;
 	int64_t offset;
@@ -101,23 +101,18 @@ bool expression_cfa(struct cursor c, const struct unwind_arch *arch, struct kymo
 	kind = cfa_kind(&c, arch, &reg, &add);
 	if (kind == KYMO_UNWIND_CFA_UNSUPPORTED)
 		return false;
-	rule->cfa_kind = (uint8_t)kind;
-	rule->cfa_register = reg;
-	rule->cfa_offset = (int32_t)offset;
-	rule->cfa_add = add;
+	rule_set_cfa(rule, kind, reg, (int32_t)offset, add);
 	return true;
 }
 
-bool expression_value(struct cursor c, bool is_value, struct column *ret)
+bool expression_value(struct cursor c, bool is_value, struct rule_value *ret)
 {
 	int64_t offset;
 	uint8_t reg;
 
 	if (!based(&c, &reg, &offset) || offset % WORD || offset / WORD != (int16_t)(offset / WORD))
 		return false;
-	*ret = (struct column){ .kind = KYMO_UNWIND_AT_REGISTER,
-				.reg = reg,
-				.offset = (int16_t)(offset / WORD) };
+	*ret = (struct rule_value){ KYMO_UNWIND_AT_REGISTER, reg, (int16_t)(offset / WORD) };
 	if (!is_value)
 		return at_end(&c);
 	if (at_end(&c)) {

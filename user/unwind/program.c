@@ -4,36 +4,39 @@
 #include <dwarf.h>
 #include <elf.h>
 
-#define WORD 8
+#define WORD		       8
+
+#define PROGRAM_CODE_ALIGN_MAX 64 /* 1 or 4 */
 
 /* Not in elfutils' dwarf.h of 0.188. */
 #define DW_CFA_AARCH64_negate_ra_state_with_pc 0x2c
 
-static void set_column(struct program *p, uint64_t number, struct column to)
+static uint8_t column_of(const struct program *p, uint64_t number)
 {
-	struct kymo_unwind_rule *rule = &p->now.rule;
+	return number < PROGRAM_NUMBERS_MAX ? p->cie->columns[number] : RULE_COLUMN_MAX;
+}
 
-	if (number == p->cie->ra_column) {
-		rule->ra_kind = to.kind;
-		rule->ra_register = to.reg;
-		rule->ra_offset = to.offset;
-	} else if (number == p->cie->arch->fp) {
-		rule->fp_kind = to.kind;
-		rule->fp_register = to.reg;
-		rule->fp_offset = to.offset;
-	} else if (number == p->cie->arch->base) {
-		rule->base_kind = to.kind;
-		rule->base_register = to.reg;
-		rule->base_offset = to.offset;
-	} else {
+static void set_column(struct program *p, uint64_t number, struct rule_value to)
+{
+	uint8_t column = column_of(p, number);
+
+	if (column == RULE_COLUMN_MAX)
 		return;
-	}
+	rule_set_value(&p->now.rule, column, to);
 	p->values_unknown += to.kind == KYMO_UNWIND_UNKNOWN_RULE;
 }
 
-static void set_kind(struct program *p, uint64_t number, uint8_t kind)
+static void set_kind(struct program *p, uint64_t number, enum kymo_unwind_value kind)
 {
-	set_column(p, number, (struct column){ .kind = kind });
+	set_column(p, number, (struct rule_value){ .kind = kind });
+}
+
+static void restore(struct program *p, uint64_t number)
+{
+	uint8_t column = column_of(p, number);
+
+	if (column != RULE_COLUMN_MAX)
+		rule_copy_value(&p->now.rule, column, p->cie->initial.rule);
 }
 
 static bool scaled(int64_t factored, int64_t align, int64_t *ret)
@@ -42,32 +45,33 @@ static bool scaled(int64_t factored, int64_t align, int64_t *ret)
 }
 
 /* A place relative to the CFA, or the CFA itself and that (KYMO_UNWIND_OF_CFA). */
-static void set_offset(struct program *p, uint64_t number, uint8_t kind, int64_t factored)
+static void set_offset(struct program *p, uint64_t number, enum kymo_unwind_value kind,
+		       int64_t factored)
 {
+	struct rule_value to = { .kind = kind };
 	int64_t bytes;
 
 	if (!scaled(factored, p->cie->data_align, &bytes) || bytes % WORD ||
 	    bytes / WORD != (int16_t)(bytes / WORD))
-		set_kind(p, number, KYMO_UNWIND_UNKNOWN_RULE);
+		to.kind = KYMO_UNWIND_UNKNOWN_RULE;
 	else
-		set_column(p, number,
-			   (struct column){ .kind = kind, .offset = (int16_t)(bytes / WORD) });
+		to.offset = (int16_t)(bytes / WORD);
+	set_column(p, number, to);
 }
 
 static void set_register(struct program *p, uint64_t number, uint64_t other)
 {
-	if (other >= 32)
-		set_kind(p, number, KYMO_UNWIND_UNKNOWN_RULE);
-	else
-		set_column(p, number,
-			   (struct column){ .kind = KYMO_UNWIND_IN_REGISTER,
-					    .reg = (uint8_t)other });
+	struct rule_value to = { .kind = KYMO_UNWIND_UNKNOWN_RULE };
+
+	if (other < 32)
+		to = (struct rule_value){ KYMO_UNWIND_IN_REGISTER, (uint32_t)other, 0 };
+	set_column(p, number, to);
 }
 
 static void set_expression(struct program *p, uint64_t number, bool is_value)
 {
 	struct cursor code = cursor_part(&p->code, cursor_uleb(&p->code));
-	struct column to;
+	struct rule_value to;
 
 	if (expression_value(code, is_value, &to))
 		set_column(p, number, to);
@@ -75,44 +79,31 @@ static void set_expression(struct program *p, uint64_t number, bool is_value)
 		set_kind(p, number, KYMO_UNWIND_UNKNOWN_RULE);
 }
 
-static void restore(struct program *p, uint64_t number)
-{
-	const struct kymo_unwind_rule *from = &p->cie->initial.rule;
-
-	if (number == p->cie->ra_column)
-		set_column(p, number,
-			   (struct column){ from->ra_kind, from->ra_register, from->ra_offset });
-	else if (number == p->cie->arch->fp)
-		set_column(p, number,
-			   (struct column){ from->fp_kind, from->fp_register, from->fp_offset });
-	else if (number == p->cie->arch->base)
-		set_column(p, number,
-			   (struct column){ from->base_kind, from->base_register,
-					    from->base_offset });
-}
-
 /* The CFA is what register and offset say. */
 static void use_register(struct program_state *now)
 {
-	bool known = now->cfa_register < 32 && now->cfa_offset == (int32_t)now->cfa_offset;
-
-	now->rule.cfa_kind = known ? KYMO_UNWIND_CFA_REGISTER : KYMO_UNWIND_CFA_UNSUPPORTED;
-	now->rule.cfa_register = known ? now->cfa_register : 0;
-	now->rule.cfa_offset = known ? (int32_t)now->cfa_offset : 0;
-	now->rule.cfa_add = 0;
+	if (now->cfa_register < 32 && now->cfa_offset == (int32_t)now->cfa_offset)
+		rule_set_cfa(&now->rule, KYMO_UNWIND_CFA_REGISTER, now->cfa_register,
+			     (int32_t)now->cfa_offset, 0);
+	else
+		rule_set_cfa(&now->rule, KYMO_UNWIND_CFA_UNSUPPORTED, 0, 0, 0);
 }
 
 static void use_expression(struct program *p)
 {
-	struct kymo_unwind_rule *rule = &p->now.rule;
 	struct cursor code = cursor_part(&p->code, cursor_uleb(&p->code));
 
-	if (!expression_cfa(code, p->cie->arch, rule)) {
-		rule->cfa_kind = KYMO_UNWIND_CFA_UNSUPPORTED;
-		rule->cfa_register = 0;
-		rule->cfa_offset = 0;
-		rule->cfa_add = 0;
-	}
+	p->now.by_expression = true;
+	if (!expression_cfa(code, p->cie->arch, &p->now.rule))
+		rule_set_cfa(&p->now.rule, KYMO_UNWIND_CFA_UNSUPPORTED, 0, 0, 0);
+}
+
+/* An offset alone does not end an expression, a register does: so the C library's unwinder reads it. */
+static void use_offset(struct program_state *now, int64_t offset)
+{
+	now->cfa_offset = offset;
+	if (!now->by_expression)
+		use_register(now);
 }
 
 static int64_t factored_offset(struct program *p)
@@ -127,6 +118,15 @@ static void cfa_instruction(struct program *p, uint8_t op)
 	struct program_state *now = &p->now;
 
 	switch (op) {
+	case DW_CFA_def_cfa_offset:
+		use_offset(now, (int64_t)cursor_uleb(&p->code));
+		return;
+	case DW_CFA_def_cfa_offset_sf:
+		use_offset(now, factored_offset(p));
+		return;
+	case DW_CFA_def_cfa_expression:
+		use_expression(p);
+		return;
 	case DW_CFA_def_cfa:
 		now->cfa_register = cursor_uleb(&p->code);
 		now->cfa_offset = (int64_t)cursor_uleb(&p->code);
@@ -135,23 +135,9 @@ static void cfa_instruction(struct program *p, uint8_t op)
 		now->cfa_register = cursor_uleb(&p->code);
 		now->cfa_offset = factored_offset(p);
 		break;
-	case DW_CFA_def_cfa_register:
+	default: /* DW_CFA_def_cfa_register */
 		now->cfa_register = cursor_uleb(&p->code);
-		break;
-	case DW_CFA_def_cfa_offset:
-		now->cfa_offset = (int64_t)cursor_uleb(&p->code);
-		break;
-	case DW_CFA_def_cfa_offset_sf:
-		now->cfa_offset = factored_offset(p);
-		break;
-	default: /* DW_CFA_def_cfa_expression */
-		now->by_expression = true;
-		use_expression(p);
-		return;
 	}
-	/* An offset alone does not end an expression, a register does: so the C library's unwinder reads it. */
-	if (now->by_expression && (op == DW_CFA_def_cfa_offset || op == DW_CFA_def_cfa_offset_sf))
-		return;
 	now->by_expression = false;
 	use_register(now);
 }
@@ -265,14 +251,12 @@ static uint64_t set_loc(struct program *p)
 	return cursor_fixed(&p->code, 8);
 }
 
-/* Whether it is an instruction that moves on; then by how much. */
+/* Whether it is one of the longer instructions that move on; then by how much. */
 static bool advance(struct program *p, uint8_t op, uint64_t *ret)
 {
 	uint64_t delta;
 
-	if ((op & 0xc0) == DW_CFA_advance_loc)
-		delta = op & 0x3f;
-	else if (op == DW_CFA_advance_loc1)
+	if (op == DW_CFA_advance_loc1)
 		delta = cursor_u8(&p->code);
 	else if (op == DW_CFA_advance_loc2)
 		delta = cursor_fixed(&p->code, 2);
@@ -281,7 +265,7 @@ static bool advance(struct program *p, uint8_t op, uint64_t *ret)
 	else if (op == DW_CFA_MIPS_advance_loc8)
 		delta = cursor_fixed(&p->code, 8);
 	else if (op == DW_CFA_set_loc) {
-		*ret = set_loc(p) - p->vaddr;
+		*ret = set_loc(p) - p->next;
 		return true;
 	} else
 		return false;
@@ -293,39 +277,51 @@ static bool advance(struct program *p, uint8_t op, uint64_t *ret)
 /* Runs to the next instruction that moves on (true) or to the end. */
 static bool run(struct program *p, uint64_t *ret_delta)
 {
-	while (p->code.p < p->code.end && !p->code.failed) {
-		uint8_t op = cursor_u8(&p->code);
+	while (p->code.p < p->code.end) {
+		uint8_t op = *p->code.p++;
 
-		if ((op & 0xc0) == DW_CFA_offset)
+		switch (op & 0xc0) {
+		case DW_CFA_advance_loc:
+			*ret_delta = (op & 0x3f) * p->cie->code_align;
+			return true;
+		case DW_CFA_offset:
 			set_offset(p, op & 0x3f, KYMO_UNWIND_AT_CFA,
 				   (int64_t)cursor_uleb(&p->code));
-		else if ((op & 0xc0) == DW_CFA_restore)
+			break;
+		case DW_CFA_restore:
 			restore(p, op & 0x3f);
-		else if (advance(p, op, ret_delta))
-			return true;
-		else
-			instruction(p, op);
+			break;
+		default:
+			if (op == DW_CFA_def_cfa_offset)
+				use_offset(&p->now, (int64_t)cursor_uleb(&p->code));
+			else if (advance(p, op, ret_delta))
+				return true;
+			else if (op != DW_CFA_nop)
+				instruction(p, op);
+		}
 	}
 	return false;
 }
 
 /* One form for equal meanings, so that neighbours merge: nothing matters where there is no caller. */
-static struct kymo_unwind_rule normal(const struct program *p)
+static struct rule_words normal(const struct program *p)
 {
-	struct kymo_unwind_rule rule = p->now.rule;
+	struct rule_words rule = p->now.rule;
+	enum kymo_unwind_cfa cfa = rule_cfa_kind(rule);
+	enum kymo_unwind_value ra = rule_ra_kind(rule);
 
 	if (p->code.failed)
-		return (struct kymo_unwind_rule){ .cfa_kind = KYMO_UNWIND_CFA_UNSUPPORTED };
-	if (rule.ra_kind == KYMO_UNWIND_UNDEFINED)
-		return (struct kymo_unwind_rule){ .cfa_kind = KYMO_UNWIND_CFA_END };
-	if (rule.cfa_kind == KYMO_UNWIND_CFA_UNSUPPORTED || rule.cfa_kind == KYMO_UNWIND_CFA_GAP ||
-	    rule.ra_kind == KYMO_UNWIND_UNKNOWN_RULE ||
-	    (rule.ra_kind == KYMO_UNWIND_SAME && p->cie->arch->ra == UNWIND_NO_REGISTER))
-		return (struct kymo_unwind_rule){ .cfa_kind = KYMO_UNWIND_CFA_UNSUPPORTED };
+		return rule_of_kind(KYMO_UNWIND_CFA_UNSUPPORTED);
+	if (ra == KYMO_UNWIND_UNDEFINED)
+		return rule_of_kind(KYMO_UNWIND_CFA_END);
+	if (cfa == KYMO_UNWIND_CFA_UNSUPPORTED || cfa == KYMO_UNWIND_CFA_GAP ||
+	    ra == KYMO_UNWIND_UNKNOWN_RULE ||
+	    (ra == KYMO_UNWIND_SAME && p->cie->arch->ra == UNWIND_NO_REGISTER))
+		return rule_of_kind(KYMO_UNWIND_CFA_UNSUPPORTED);
 	return rule;
 }
 
-bool program_next(struct program *p, struct kymo_unwind_rule *ret_rule, uint64_t *ret_start)
+bool program_next(struct program *p)
 {
 	uint64_t delta = 0;
 	bool more;
@@ -336,10 +332,10 @@ bool program_next(struct program *p, struct kymo_unwind_rule *ret_rule, uint64_t
 		more = run(p, &delta);
 	while (more && !delta && !p->code.failed);
 	p->ended = !more || p->code.failed;
-	*ret_rule = normal(p);
-	*ret_start = p->vaddr;
-	if (__builtin_add_overflow(p->vaddr, delta, &p->vaddr))
-		p->vaddr = UINT64_MAX;
+	p->rule = normal(p);
+	p->start = p->next;
+	if (__builtin_add_overflow(p->next, delta, &p->next))
+		p->next = UINT64_MAX;
 	return true;
 }
 
@@ -352,9 +348,22 @@ void program_init(struct program *p, const struct program_cie *cie, struct curso
 	p->code.failed |= cie->damaged;
 	p->now = cie->initial;
 	p->states_n = 0;
-	p->vaddr = vaddr;
+	p->next = vaddr;
 	p->ended = false;
 	p->values_unknown = 0;
+}
+
+/* False where the return address is in a column that there is not. */
+static bool init_columns(struct program_cie *cie, uint64_t ra)
+{
+	memset(cie->columns, RULE_COLUMN_MAX, sizeof(cie->columns));
+	cie->columns[cie->arch->fp] = RULE_FP;
+	if (cie->arch->base != UNWIND_NO_REGISTER)
+		cie->columns[cie->arch->base] = RULE_BASE;
+	if (ra >= PROGRAM_NUMBERS_MAX)
+		return false;
+	cie->columns[ra] = RULE_RA;
+	return true;
 }
 
 void program_cie_init(struct program_cie *cie, const struct unwind_arch *arch,
@@ -368,13 +377,16 @@ void program_cie_init(struct program_cie *cie, const struct unwind_arch *arch,
 	*cie = (struct program_cie){ .arch = arch,
 				     .code_align = from->code_align,
 				     .data_align = from->data_align,
-				     .ra_column = from->return_register,
 				     .pointer_encoding = from->pointer_encoding };
 	if (from->signal)
-		cie->initial.rule.flags = KYMO_UNWIND_SIGNAL;
+		cie->initial.rule.high = (uint64_t)KYMO_UNWIND_SIGNAL << RULE_FLAGS_SHIFT;
 	/* Many descriptions may claim many overlapping CIEs: the work for each is bounded. */
-	cie->damaged = from->instructions_size > PROGRAM_CIE_BYTES_MAX;
+	cie->damaged = !init_columns(cie, from->return_register) ||
+		       from->instructions_size > PROGRAM_CIE_BYTES_MAX ||
+		       from->code_align > PROGRAM_CODE_ALIGN_MAX;
+	if (cie->damaged)
+		return;
 	program_init(&p, cie, code, 0);
-	cie->damaged |= run(&p, &delta) || p.code.failed;
+	cie->damaged = run(&p, &delta) || p.code.failed;
 	cie->initial = p.now;
 }

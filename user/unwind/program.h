@@ -14,27 +14,34 @@
 #include "kymo/unwind.h"
 #include "unwind/arch.h"
 #include "unwind/cursor.h"
+#include "unwind/words.h"
 
 #define PROGRAM_STATES_MAX    32   /* remembered at once; compilers nest one or two */
 #define PROGRAM_CIE_BYTES_MAX 1024 /* of initial instructions; compilers write less than 40 */
 
-/* A row in the making. */
+/*
+ * A row in the making. Its rule is in words all the time: the small fields of a struct, stored one by
+ * one and read as a whole a moment later, would hold up the processor at each row.
+ */
 struct program_state {
-	struct kymo_unwind_rule rule;
+	struct rule_words rule;
 	/* As given last, also while an expression stands for them: hand-written code goes back to them. */
 	uint64_t cfa_register;
 	int64_t cfa_offset;
 	bool by_expression;
 };
 
+#define PROGRAM_NUMBERS_MAX 64 /* registers above have no column */
+
 /* What the descriptions that share a CIE start with. */
 struct program_cie {
 	const struct unwind_arch *arch;
 	uint64_t code_align;
 	int64_t data_align;
-	uint64_t ra_column;
 	uint8_t pointer_encoding;
 	bool damaged;
+	uint8_t columns
+		[PROGRAM_NUMBERS_MAX]; /* enum rule_column of a register; RULE_COLUMN_MAX = none */
 	struct program_state initial;
 };
 
@@ -44,7 +51,9 @@ struct program {
 	struct program_state now;
 	struct program_state states[PROGRAM_STATES_MAX];
 	unsigned int states_n;
-	uint64_t vaddr;		 /* where the next row starts */
+	struct rule_words rule;	 /* the row: its rule, in its one normal form, */
+	uint64_t start;		 /* from here */
+	uint64_t next;		 /* to here; the last one to the end of the code */
 	uint32_t values_unknown; /* counted on the way */
 	bool ended;
 };
@@ -55,22 +64,12 @@ void program_cie_init(struct program_cie *cie, const struct unwind_arch *arch,
 /* `code` is the description's own instructions, for code that starts at `vaddr`. */
 void program_init(struct program *p, const struct program_cie *cie, struct cursor code,
 		  uint64_t vaddr);
-/*
- * The next row: its rule, in its one normal form, holds from *ret_start to p->vaddr; the last (p->ended) to
- * the end of the code. False when there is no more. Where the instructions are damaged, the rest is not supported.
- */
-bool program_next(struct program *p, struct kymo_unwind_rule *ret_rule, uint64_t *ret_start);
+/* Goes to the next row. False when there is no more. Where the instructions are damaged, the rest is not supported. */
+bool program_next(struct program *p);
 
-/* Expressions (DW_OP_*): those that compilers and assembly write are recognised, nothing is computed. */
-bool expression_cfa(struct cursor c, const struct unwind_arch *arch, struct kymo_unwind_rule *rule);
-
-struct column {
-	uint8_t kind; /* enum kymo_unwind_value */
-	uint8_t reg;
-	int16_t offset;
-};
-
-/* Where a register is saved (`is_value`: what it was). False when not recognised. */
-bool expression_value(struct cursor c, bool is_value, struct column *ret);
+/* Expressions (DW_OP_*): those that compilers and assembly write are recognised, nothing is computed. False otherwise. */
+bool expression_cfa(struct cursor c, const struct unwind_arch *arch, struct rule_words *rule);
+/* Where a register is saved (`is_value`: what it was). */
+bool expression_value(struct cursor c, bool is_value, struct rule_value *ret);
 
 #endif

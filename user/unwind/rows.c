@@ -22,25 +22,24 @@ void rows_release(struct rows *r)
 	memset(r, 0, sizeof(*r));
 }
 
-static size_t recent_slot(const struct kymo_unwind_rule *rule)
+static size_t recent_slot(struct rule_words rule)
 {
-	uint64_t words[2];
-
-	memcpy(words, rule, sizeof(words));
-	return ((words[0] ^ words[1] * 31) * 0x9e3779b97f4a7c15ULL) >> 56;
+	return ((rule.low ^ rule.high * 31) * 0x9e3779b97f4a7c15ULL) >> 56;
 }
 
 /* A rule too many is not supported: its code is described, the walk stops there and says so. */
-static int rule_id(struct rows *r, const struct kymo_unwind_rule *rule, uint16_t *ret)
+static int rule_id(struct rows *r, struct rule_words words, uint16_t *ret)
 {
-	struct recent_rule *recent = &r->recent[recent_slot(rule)];
+	struct recent_rule *recent = &r->recent[recent_slot(words)];
+	struct kymo_unwind_rule rule;
 	int error;
 
-	if (recent->used && memcmp(&recent->rule, rule, sizeof(*rule)) == 0) {
+	if (rule_same(recent->rule, words)) {
 		*ret = recent->id;
 		return 0;
 	}
-	error = unwind_rules_get(&r->rules, rule, ret);
+	rule = rule_of_words(words);
+	error = unwind_rules_get(&r->rules, &rule, ret);
 	if (error == -ENOSPC) {
 		*ret = KYMO_UNWIND_RULE_UNSUPPORTED;
 		r->dropped++;
@@ -48,7 +47,7 @@ static int rule_id(struct rows *r, const struct kymo_unwind_rule *rule, uint16_t
 	}
 	if (error < 0)
 		return error;
-	*recent = (struct recent_rule){ .rule = *rule, .id = *ret, .used = true };
+	*recent = (struct recent_rule){ .rule = words, .id = *ret };
 	return 0;
 }
 
@@ -59,7 +58,7 @@ static struct unwind_page *open_page(struct rows *r)
 
 static int push_row(struct rows *r, uint16_t low, uint16_t rule)
 {
-	if (array_reserve(&r->rows, &r->rows_cap, r->rows_n + 1) < 0)
+	if (r->rows_n == r->rows_cap && array_reserve(&r->rows, &r->rows_cap, r->rows_n + 1) < 0)
 		return -ENOMEM;
 	r->rows[r->rows_n++] = (struct kymo_unwind_row){ .low = low, .rule = rule };
 	open_page(r)->rows++;
@@ -86,6 +85,7 @@ static int next_page(struct rows *r)
 		return -ENOMEM;
 	r->pages[r->pages_n++] = (struct unwind_page){ .first = (uint32_t)r->rows_n };
 	r->page_full = false;
+	r->page_end = (r->first_page + r->pages_n) << KYMO_UNWIND_PAGE_SHIFT;
 	return push_row(r, 0, r->rule);
 }
 
@@ -117,28 +117,42 @@ static int page_add(struct rows *r, uint16_t low, uint16_t rule)
 	return push_row(r, low, rule);
 }
 
-int rows_add(struct rows *r, uint64_t offset, const struct kymo_unwind_rule *rule)
+/* Up to the page with the offset. 1, -ENOMEM; 0 where it lies beyond the bound. */
+static int turn_pages(struct rows *r, uint64_t offset)
 {
 	uint64_t page = offset >> KYMO_UNWIND_PAGE_SHIFT;
-	uint16_t id;
-	int error = rule_id(r, rule, &id);
 
-	if (error < 0)
-		return error;
-	if (!r->pages_n) {
-		if (id == KYMO_UNWIND_RULE_GAP)
-			return 0;
+	if (!r->pages_n)
 		r->first_page = page;
-	}
 	if (page - r->first_page >= UNWIND_PAGES_MAX) {
 		r->dropped++;
 		return 0;
 	}
 	while (r->pages_n <= page - r->first_page) {
-		error = next_page(r);
+		int error = next_page(r);
+
 		if (error < 0)
 			return error;
 	}
+	return 1;
+}
+
+int rows_add(struct rows *r, uint64_t offset, struct rule_words rule)
+{
+	uint16_t id;
+	int error;
+
+	if (rule_same(rule, r->last))
+		return 0;
+	error = rule_id(r, rule, &id);
+	if (error < 0)
+		return error;
+	if (offset >= r->page_end) {
+		error = turn_pages(r, offset);
+		if (error <= 0)
+			return error;
+	}
+	r->last = rule;
 	r->rule = id;
 	return page_add(r, (uint16_t)offset, id);
 }
