@@ -64,6 +64,15 @@ struct python_process {
  * State of the Python walk over the samples's frames: written and read by walk_python.bpf.h alone
  * but for `active` and `done`, which the mixed walk (walk.bpf.h) reads.
  */
+/* A code object that was identified in this sample: the frames keep it where it is. */
+struct python_seen {
+	__u64 code;
+	__u32 generation;
+	__u32 sample; /* of which it is: python_walk.sample */
+};
+
+#define PYTHON_SEEN_MAX 16
+
 struct python_walk {
 	__u64 futex; /* what the thread waits on in futex(2), else 0: set with the registers */
 	__u64 thread_state;
@@ -74,7 +83,8 @@ struct python_walk {
 	__u32 done;	  /* no frames are left */
 	__u32 codes;	  /* new code objects copied in this sample */
 	__u32 end;	  /* why a step stopped the walk; 0 = it goes on */
-	__u32 pad;
+	__u32 sample;	  /* a number of its own for each sample */
+	struct python_seen seen[PYTHON_SEEN_MAX];
 	__u64 head[KYMO_PYTHON_HEAD_BYTES /
 		   8]; /* what was read last: a thread state, frame or code object */
 };

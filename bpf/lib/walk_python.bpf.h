@@ -206,6 +206,7 @@ __weak __noinline int python_begin(__u32 slot)
 	s->python.active = 0;
 	s->python.done = 0;
 	s->python.codes = 0;
+	s->python.sample++;
 	s->python.end = KYMO_END_NONE;
 	s->python.frame = 0;
 	if (python_thread_state(s)) {
@@ -239,14 +240,46 @@ static __always_inline __s32 python_instruction(const struct scratch *s, __u64 i
 	return bytes < 0 || bytes > 0x7fffffff ? -1 : (__s32)bytes;
 }
 
-/* Emits the frame whose code's head is in s->python.head. 0, or 1 where the walk ends. */
-static __always_inline int python_emit(struct scratch *s, __u32 slot, __u64 instruction)
+static __always_inline struct python_seen *python_seen_at(struct scratch *s)
 {
+	/* objects are 16 bytes apart at least, code objects some 200 */
+	__u64 i = s->python.code >> 4 ^ s->python.code >> 8;
+
+	opaque(i);
+	i &= PYTHON_SEEN_MAX - 1;
+	return &s->python.seen[i];
+}
+
+/* s->python.generation of s->python.code: 0; 1 where the walk ends; -1: a shim, no frame of its own. */
+static __always_inline int python_identify(struct scratch *s, __u32 slot)
+{
+	struct python_seen *seen = python_seen_at(s);
+
+	if (seen->code == s->python.code && seen->sample == s->python.sample) {
+		s->python.generation = seen->generation;
+		return 0;
+	}
+	if (code_read(s))
+		return python_stop(s, KYMO_END_PYTHON_UNREADABLE);
 	if (!code_is(s))
 		return python_stop(s, KYMO_END_PYTHON_TORN);
 	if (code_is_shim(s))
-		return 0;
+		return -1;
 	code_identify(slot);
+	seen = python_seen_at(s);
+	seen->code = s->python.code;
+	seen->generation = s->python.generation;
+	seen->sample = s->python.sample;
+	return 0;
+}
+
+/* 0, or 1 where the walk ends. */
+static __always_inline int python_emit(struct scratch *s, __u32 slot, __u64 instruction)
+{
+	int r = python_identify(s, slot);
+
+	if (r)
+		return r > 0;
 	if (frame_add_python(s, s->python.code, s->python.generation,
 			     python_instruction(s, instruction)))
 		return python_stop(s, KYMO_END_TOO_DEEP);
@@ -274,12 +307,10 @@ __weak __noinline int python_step(__u32 slot)
 	instruction = head_u64(s, s->layout.frame_instruction);
 	s->python.code = head_u64(s, s->layout.frame_code);
 	s->python.frame = previous;
-	if (s->layout.boundary != KYMO_PYTHON_BOUNDARY_OWNER || !boundary) {
-		if (code_read(s))
-			return python_stop(s, KYMO_END_PYTHON_UNREADABLE);
-		if (python_emit(s, slot, instruction))
-			return 1;
-	}
+	/* From 3.12 on the boundary is a shim. */
+	if ((s->layout.boundary != KYMO_PYTHON_BOUNDARY_OWNER || !boundary) &&
+	    python_emit(s, slot, instruction))
+		return 1;
 	s->python.done = !previous;
 	if (!previous && !outermost)
 		return python_stop(s, KYMO_END_PYTHON_TORN);
