@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "elf/demangle.h"
 #include "elf/inspect.h"
 #include "elf/symbols.h"
 #include "worker/cache.h"
@@ -58,12 +59,17 @@ static size_t put_name(uint8_t *at, const struct elf_symbols *symbols, uint64_t 
 {
 	struct name_record record = { 0 };
 	struct elf_symbol s;
+	size_t size;
 
 	if (elf_symbols_find(symbols, offset, &s) == 0) {
-		record.name_size = (uint16_t)(s.name_size < WORKER_NAME_SIZE_MAX
-						      ? s.name_size
-						      : WORKER_NAME_SIZE_MAX);
-		memcpy(at + sizeof(record), s.name, record.name_size);
+		char *text = (char *)at + sizeof(record);
+
+		if (elf_demangle(s.name, s.name_size, text, WORKER_NAME_SIZE_MAX, &size) < 0) {
+			size = s.name_size < WORKER_NAME_SIZE_MAX ? s.name_size
+								  : WORKER_NAME_SIZE_MAX;
+			memcpy(text, s.name, size);
+		}
+		record.name_size = (uint16_t)size;
 	}
 	memcpy(at, &record, sizeof(record));
 	return sizeof(record) + record.name_size;

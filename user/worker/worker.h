@@ -35,7 +35,7 @@ enum worker_job_kind {
 
 struct worker_name {
 	uint64_t offset;
-	const char *name; /* owned by the reply; "" = no symbol covers it */
+	const char *name; /* demangled, owned by the reply; "" = no symbol covers it */
 	const char *file; /* source file, "" = unknown */
 	uint32_t line;	  /* 0 = unknown */
 };

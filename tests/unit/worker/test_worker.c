@@ -126,6 +126,49 @@ static void names_and_facts_come_back(void **state)
 	worker_free(w);
 }
 
+/* Names come as people write them; those made to hurt come as they are, and hurt nobody. */
+static void names_are_demangled(void **state)
+{
+	static char deep[4000] = "_Z1f", wide[400] = "_Z1fSt4pairIiiES_IS0_S0_E";
+	struct image_symbol symbols[] = {
+		{ "_ZN3app6Server6handleERKSs", 0x1000, 16, FUNC_GLOBAL },
+		{ "_RNvC7mycrate3foo", 0x1010, 16, FUNC_GLOBAL },
+		{ deep, 0x1020, 16, FUNC_GLOBAL },
+		{ wide, 0x1030, 16, FUNC_GLOBAL },
+		{ "_ZN4core3fmt9Formatter3pad17h0123456789abcdefE", 0x1040, 16, FUNC_GLOBAL },
+	};
+	const char *const expected[] = { "app::Server::handle(std::string const&)", "mycrate::foo",
+					 deep, wide, "core::fmt::Formatter::pad" };
+	uint64_t offsets[ARRAY_SIZE(symbols)];
+	struct worker_stats stats;
+	struct worker_file f;
+	struct worker_reply *r;
+	struct worker *w;
+	struct image im;
+
+	(void)state;
+	memset(deep + 4, 'P', sizeof(deep) - 5);
+	for (char c = '1'; c <= '9'; c++)
+		snprintf(wide + strlen(wide), sizeof(wide) - strlen(wide), "S_IS%c_S%c_E", c, c);
+	image_make(&im, symbols, ARRAY_SIZE(symbols));
+	write_file(in_folder("mangled"), im.b.data, im.b.size);
+	f = file_of(in_folder("mangled"));
+	for (size_t i = 0; i < ARRAY_SIZE(symbols); i++)
+		offsets[i] = IMAGE_TEXT + 16 * i;
+	assert_int_equal(worker_new(&w), 0);
+	assert_int_equal(worker_submit(w, WORKER_NAME, &f, offsets, ARRAY_SIZE(offsets), 1), 0);
+	r = wait_reply(w, PATIENCE);
+	assert_int_equal(r->error, 0);
+	assert_int_equal(r->names_n, ARRAY_SIZE(symbols));
+	for (size_t i = 0; i < r->names_n; i++)
+		assert_string_equal(r->names[i].name, expected[i]);
+	worker_reply_free(r);
+	worker_stats(w, &stats);
+	assert_int_equal(stats.deaths + stats.timeouts, 0);
+	worker_free(w);
+	image_release(&im);
+}
+
 /* More than one request, more than one packet: the order stays. */
 static void a_large_job_comes_back_whole(void **state)
 {
@@ -712,6 +755,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_and_facts_come_back),
+		cmocka_unit_test(names_are_demangled),
 		cmocka_unit_test(a_large_job_comes_back_whole),
 		cmocka_unit_test(hostile_names_come_back_as_text),
 		cmocka_unit_test(a_changed_file_is_read_again),
