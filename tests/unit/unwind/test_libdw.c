@@ -7,7 +7,9 @@
 
 #include <errno.h>
 #include <glob.h>
+#include <sys/auxv.h>
 
+#include "base/file.h"
 #include "unit/unwind/oracle.h"
 
 struct subject {
@@ -81,13 +83,48 @@ static void test_subject(void **state)
 	globfree(&found);
 }
 
+/* The vDSO's table, made of memory, against libdw reading a copy in a file. */
+static void test_vdso(void **state)
+{
+	const Elf64_Ehdr *image = (const void *)getauxval(AT_SYSINFO_EHDR);
+	char path[] = "/tmp/kymo-vdso-XXXXXX";
+	struct unwind_table *t;
+	struct oracle o;
+	size_t size;
+	int fd;
+
+	(void)state;
+	if (!image) {
+		skip_because("is not mapped", "the vDSO");
+		return;
+	}
+	size = image->e_shoff + (size_t)image->e_shnum * image->e_shentsize;
+	fd = mkstemp(path);
+	assert_int_equal(file_write_all(fd, image, size), 0);
+	close(fd);
+	assert_int_equal(oracle_open(&o, path), 0);
+	unlink(path);
+	assert_int_equal(unwind_table_build_vdso(&t), 0);
+	for (uint64_t offset = 0; offset < size; offset++)
+		assert_memory_equal(unwind_table_find(t, offset),
+				    unwind_table_find(o.table, offset),
+				    sizeof(struct kymo_unwind_rule));
+	oracle_run(&o);
+	print_message("vDSO: %zu descriptions, %lu rows of libdw, %lu differences\n", o.fdes_n,
+		      o.rows, o.differences);
+	assert_int_equal(o.differences + o.unsupported + o.unknown, 0);
+	unwind_table_free(t);
+	oracle_close(&o);
+}
+
 int main(void)
 {
-	struct CMUnitTest tests[ARRAY_SIZE(subjects)];
+	struct CMUnitTest tests[ARRAY_SIZE(subjects) + 1];
 
 	for (size_t i = 0; i < ARRAY_SIZE(subjects); i++)
 		tests[i] = (struct CMUnitTest){ .name = subjects[i].pattern,
 						.test_func = test_subject,
 						.initial_state = &subjects[i] };
+	tests[ARRAY_SIZE(subjects)] = (struct CMUnitTest)cmocka_unit_test(test_vdso);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
