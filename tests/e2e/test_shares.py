@@ -41,8 +41,10 @@ def test_shares_within_four_sigmas(shares):
     period = 1e9 / HZ
     total = sum(weight.values())
     n = round(total / period)
-    assert n > 0.9 * 10 * HZ, f"{n} samples of 10 s at {HZ} Hz in known functions"
     spent = sum(truth["spent"].values())
+    assert spent > 1e9
+    # all of the CPU time that they got, however little that was on a busy machine
+    assert abs(total - spent) <= 4 * math.sqrt(n) * period + 0.02 * spent, (total, spent)
     for f in FUNCTIONS:
         p = truth["spent"][f] / spent
         k = weight[f] / period

@@ -271,5 +271,10 @@ int reader_connect(struct store_reader *r, char **ret_message)
 		let_go(r);
 		nanosleep(&wait, NULL);
 	}
-	return e == 0 ? connect_database(r, ret_message) : e;
+	if (e < 0)
+		return e;
+	/* What an earlier try had to say is over. */
+	free(*ret_message);
+	*ret_message = NULL;
+	return connect_database(r, ret_message);
 }
