@@ -358,7 +358,9 @@ static int end(struct recording *r, int q)
 	else if (q < 0)
 		log_error("%s: recording ended early: %s", r->options->output, strerror(-q));
 	e = store_finish(r->store);
-	if (e < 0 && q == 0)
+	if (e == -ESTALE && q == 0)
+		log_error("%s: the profile was removed while recording", r->options->output);
+	else if (e < 0 && q == 0)
 		log_error("%s: cannot end the profile cleanly: %s", r->options->output,
 			  strerror(-e));
 	return q < 0 ? q : e;

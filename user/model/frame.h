@@ -54,7 +54,7 @@ struct function {
 	uint32_t id;
 	enum frame_kind kind;
 	uint32_t binary; /* native, kernel: whose function; python: 0 */
-	char *name;	 /* as found, not demangled; "" = not named */
+	char *name;	 /* C++ and Rust demangled where it can be; "" = not named */
 	char *file;	 /* "" = unknown */
 	uint32_t first_line;
 };

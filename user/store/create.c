@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "store/message.h"
+#include "store/schema.h"
 
 /*
  * The byte that a recorder locks: behind the 512 of SQLite (its file format, "the lock-byte page").
@@ -94,37 +95,84 @@ static const char *beside(const struct create *c, const char *before, const char
 	return n > 0 && n <= NAME_MAX ? out : "";
 }
 
-/* May the file of that name be moved or replaced? Also when there is none. */
-static int check_replaceable(const struct create *c, const char *path, const char *name, uid_t uid,
-			     char **ret_message)
+/* May NAME or NAME.old (by the suffix) be moved or replaced? Also when there is none. */
+static int check_replaceable(const struct create *c, const char *path, const char *suffix,
+			     uid_t uid, char **ret_message)
 {
 	struct stat file, folder;
+	char name[NAME_MAX + 1];
 
-	if (fstatat(c->dir_fd, name, &file, AT_SYMLINK_NOFOLLOW) < 0) {
+	if (fstatat(c->dir_fd, beside(c, "", suffix, name), &file, AT_SYMLINK_NOFOLLOW) < 0) {
 		int error = -errno;
 
 		if (error == -ENOENT)
 			return 0;
-		return message_fail(ret_message, error, "%s: %s", path, strerror(-error));
+		return message_fail(ret_message, error, "%s%s: %s", path, suffix, strerror(-error));
 	}
 	if (S_ISLNK(file.st_mode))
 		return message_fail(ret_message, -ELOOP,
-				    "%s: %s is a symbolic link; a recording does not follow it",
-				    path, name);
+				    "%s%s: is a symbolic link; a recording does not follow it",
+				    path, suffix);
 	if (S_ISDIR(file.st_mode))
-		return message_fail(ret_message, -EISDIR, "%s: %s is a directory", path, name);
+		return message_fail(ret_message, -EISDIR, "%s%s: is a directory", path, suffix);
 	if (!S_ISREG(file.st_mode))
-		return message_fail(ret_message, -EEXIST, "%s: %s is not a regular file", path,
-				    name);
+		return message_fail(ret_message, -EEXIST, "%s%s: is not a regular file", path,
+				    suffix);
 	if (fstat(c->dir_fd, &folder) < 0)
 		return message_fail(ret_message, -errno, "%s: %s", path, strerror(errno));
 	/* Root could: but in a shared folder the file of another user is not ours to move. */
 	if (file.st_uid != uid && folder.st_mode & S_ISVTX && folder.st_uid != uid)
 		return message_fail(ret_message, -EPERM,
-				    "%s: %s belongs to another user (in a shared folder); "
+				    "%s%s: belongs to another user (in a shared folder); "
 				    "choose another name",
-				    path, name);
+				    path, suffix);
 	return 0;
+}
+
+/* An older profile makes room for a new one; what is anything else somebody may still want. */
+static int check_profile(const struct create *c, const char *path, const char *suffix,
+			 char **ret_message)
+{
+	_cleanup_close_ int fd = -1;
+	uint8_t bytes[SCHEMA_HEADER_BYTES];
+	struct schema_header header = { 0 };
+	char name[NAME_MAX + 1];
+	struct stat st;
+	int r;
+
+	fd = openat(c->dir_fd, beside(c, "", suffix, name),
+		    O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT)
+		return 0;
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		r = -errno;
+		return message_fail(ret_message, r, "%s%s: cannot open what is there: %s", path,
+				    suffix, strerror(-r));
+	}
+	if (st.st_size == 0)
+		return 0;
+	r = file_pread_all(fd, bytes, sizeof(bytes), 0);
+	if (r == 0)
+		schema_parse_header(bytes, &header);
+	if (header.is_sqlite && header.application_id == SCHEMA_APPLICATION_ID)
+		return 0;
+	return message_fail(ret_message, -EEXIST,
+			    "%s%s is not a kymo profile: choose another name or remove it", path,
+			    suffix);
+}
+
+/* Of NAME and NAME.old. */
+static int check_what_is_there(const struct create *c, const char *path, uid_t uid,
+			       char **ret_message)
+{
+	static const char *const suffixes[] = { "", ".old" };
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(suffixes) && r == 0; i++)
+		r = check_replaceable(c, path, suffixes[i], uid, ret_message);
+	for (size_t i = 0; i < ARRAY_SIZE(suffixes) && r == 0; i++)
+		r = check_profile(c, path, suffixes[i], ret_message);
+	return r;
 }
 
 /* The lock of the recorder that may still write the old file; held until it has been moved. */
@@ -332,13 +380,11 @@ int create_profile(const char *path, uid_t uid, gid_t gid, const struct buf *ima
 {
 	_cleanup_(create_release) struct create c = CREATE_NONE;
 	_cleanup_close_ int old_fd = -1;
-	char temporary[NAME_MAX + 1], old[NAME_MAX + 1];
+	char temporary[NAME_MAX + 1];
 	int r = open_folder(path, &c, ret_message);
 
 	if (r == 0)
-		r = check_replaceable(&c, path, c.name, uid, ret_message);
-	if (r == 0)
-		r = check_replaceable(&c, path, beside(&c, "", ".old", old), uid, ret_message);
+		r = check_what_is_there(&c, path, uid, ret_message);
 	if (r == 0)
 		r = lock_old(&c, path, &old_fd, ret_message);
 	if (r < 0)
@@ -357,4 +403,13 @@ int create_profile(const char *path, uid_t uid, gid_t gid, const struct buf *ima
 	*ret = c;
 	c = CREATE_NONE;
 	return 0;
+}
+
+bool create_is_in_place(const struct create *c)
+{
+	struct stat ours, placed;
+
+	return fstat(c->fd, &ours) == 0 &&
+	       fstatat(c->dir_fd, c->name, &placed, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       ours.st_dev == placed.st_dev && ours.st_ino == placed.st_ino;
 }

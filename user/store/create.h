@@ -25,12 +25,14 @@ struct create {
 #define CREATE_NONE ((struct create){ .dir_fd = -1, .fd = -1, .ballast_fd = -1 })
 
 /*
- * Makes `path` with the image as its contents, moves what was there (and its WAL) to path.old,
+ * Makes `path` with the image as its contents, moves a profile that was there (and its WAL) to path.old,
  * and leaves an empty WAL and shared memory beside it that nobody else can have planted.
  * 0 or -errno with *ret_message set.
  */
 int create_profile(const char *path, uid_t uid, gid_t gid, const struct buf *image,
 		   struct create *ret, char **ret_message);
+/* The file of that name is still the one that was made. */
+bool create_is_in_place(const struct create *c);
 void create_release(struct create *c);
 void create_free_ballast(struct create *c);
 

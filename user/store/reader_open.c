@@ -86,7 +86,12 @@ static int check_header(const struct store_reader *r, const struct stat *st,
 	if (h->user_version > STORE_FORMAT_VERSION)
 		return message_fail(ret_message, -EPROTONOSUPPORT,
 				    "%s: written by a newer kymo (format %" PRIu32
-				    ", this one reads up to %d)",
+				    ", this one reads %d)",
+				    r->path, h->user_version, STORE_FORMAT_VERSION);
+	if (h->user_version > 0 && h->user_version < STORE_FORMAT_VERSION)
+		return message_fail(ret_message, -EPROTONOSUPPORT,
+				    "%s: written by an older kymo (format %" PRIu32
+				    ", this one reads %d)",
 				    r->path, h->user_version, STORE_FORMAT_VERSION);
 	if (h->user_version == 0 || h->page_bytes != SCHEMA_PAGE_BYTES)
 		return message_fail(ret_message, -EBADMSG,

@@ -14,14 +14,14 @@
 
 #include "model/tick.h"
 
-#define STORE_FORMAT_VERSION 1
+#define STORE_FORMAT_VERSION 2
 
 /* ---- writer (any one thread) ---- */
 struct store;
 
 /*
- * Creates `path` 0600 for uid:gid without following links; an existing regular file of that
- * user's is first renamed to path.old (with its -wal). Every failure sets *ret_message (owned
+ * Creates `path` 0600 for uid:gid without following links; an existing profile (or empty file) of that
+ * user's is first renamed to path.old (with its -wal); any other file there is refused. Every failure sets *ret_message (owned
  * by the caller; one line). 0 or -errno.
  */
 int store_create(const char *path, uid_t uid, gid_t gid, struct store **ret, char **ret_message);
@@ -33,7 +33,7 @@ int store_write_names(struct store *s, const struct late_names *names);
 /*
  * The clean end: meta "ended" set, one ordinary file, no -wal beside it. Also after -ENOSPC.
  * -EBUSY: a reader has not let go for 5 s; the profile is whole and ended, with its -wal beside
- * it. Nothing can be written afterwards, whatever it returns.
+ * it. -ESTALE: the file at the path is no longer the one that was written. Nothing can be written afterwards, whatever it returns.
  */
 int store_finish(struct store *s);
 void store_close(

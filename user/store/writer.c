@@ -379,6 +379,8 @@ int store_finish(struct store *s)
 		r = mark_ended(s);
 	if (r == 0)
 		r = leave_wal_patiently(s);
+	if (r == 0 && !create_is_in_place(&s->file))
+		r = -ESTALE;
 	s->final_bytes = store_bytes(s);
 	close_database(s);
 	return r;

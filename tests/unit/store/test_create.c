@@ -106,10 +106,6 @@ static void test_keeps_the_old(void **state)
 	folder_run(f, "cmp a.kymo.old first && ! cmp -s a.kymo first && rm first");
 	record(f->profile, 3);
 	folder_run(f, "[ \"$(ls -A | tr '\\n' ' ')\" = 'a.kymo a.kymo.old ' ]");
-	/* A file of any kind is kept, never overwritten. */
-	folder_run(f, "echo mine > a.kymo");
-	record(f->profile, 4);
-	folder_run(f, "[ \"$(cat a.kymo.old)\" = mine ]");
 	folder_run(f, ": > a.kymo");
 	record(f->profile, 5);
 	folder_run(f, "[ -f a.kymo.old -a ! -s a.kymo.old ]");
@@ -152,6 +148,63 @@ static void test_keeps_the_old_wal(void **state)
 	record(f->profile, 3);
 	assert_false(folder_has(f, "a.kymo.old-wal"));
 	assert_false(folder_has(f, "a.kymo.old-shm"));
+}
+
+/* It might be anything: a typing mistake must not cost it, the second one neither. */
+static void test_refuses_other_files(void **state)
+{
+	const struct folder *f = *state;
+
+	folder_run(f, "echo precious > a.kymo && touch -d @0 a.kymo");
+	for (int i = 0; i < 2; i++)
+		expect_refused(f->profile, -EEXIST,
+			       "a.kymo is not a kymo profile: choose another name or remove it");
+	folder_run(f, "[ \"$(ls -A)\" = a.kymo -a \"$(cat a.kymo)\" = precious ]");
+	folder_run(f, "[ \"$(stat -c %Y a.kymo)\" = 0 ]");
+	folder_run(f, "head -c 100000 /dev/zero > a.kymo");
+	expect_refused(f->profile, -EEXIST, "not a kymo profile");
+	/* Another program's database; and what stands where ours would be moved to. */
+	folder_run(f, "rm a.kymo");
+	record(f->profile, 1);
+	folder_run(f, "printf '\\0\\0\\0\\5' | dd of=a.kymo bs=1 seek=68 conv=notrunc status=none");
+	expect_refused(f->profile, -EEXIST, "not a kymo profile");
+	folder_run(f, "rm a.kymo && echo precious > a.kymo.old");
+	expect_refused(f->profile, -EEXIST, "a.kymo.old is not a kymo profile");
+	folder_run(f, "[ \"$(ls -A)\" = a.kymo.old -a \"$(cat a.kymo.old)\" = precious ]");
+}
+
+/* Whoever ends a recording learns that nobody will find it. */
+static void test_removed_while_recording(void **state)
+{
+	static const char *const ways[] = { "rm a.kymo", "mv a.kymo b.kymo",
+					    "cp a.kymo b && mv b a.kymo", ": > b && mv b a.kymo" };
+	const struct folder *f = *state;
+
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		struct world w = { .seed = i };
+		struct store *s = folder_create(f->profile);
+		struct tick *t = world_tick(&w, 3, 20);
+
+		assert_int_equal(store_write_tick(s, t), 0);
+		folder_run(f, ways[i]);
+		assert_int_equal(store_finish(s), -ESTALE);
+		store_close(s);
+		tick_free(t);
+		folder_run(f, "rm -f a.kymo* b.kymo*");
+	}
+}
+
+/* The file is named once, as it was given. */
+static void test_messages_name_once(void **state)
+{
+	_cleanup_free_ char *folder = NULL, *device = NULL;
+	struct store *s = NULL;
+
+	(void)state;
+	assert_int_equal(store_create("/tmp", 0, 0, &s, &folder), -EISDIR);
+	assert_string_equal(folder, "/tmp: is a directory");
+	assert_int_equal(store_create("/dev/null", 0, 0, &s, &device), -EEXIST);
+	assert_string_equal(device, "/dev/null: is not a regular file");
 }
 
 static void test_stray_wal(void **state)
@@ -328,14 +381,14 @@ static void test_shared_folder(void **state)
 	folder_run(f, "[ \"$(cat a.kymo)\" = x ] && mv a.kymo a.kymo.old");
 	expect_refused_for(f->profile, USER, -EPERM, "another user");
 	/* The user's own is moved; a WAL that a stranger has laid there is not taken. */
-	folder_run(f, "rm a.kymo.old && echo x > a.kymo && chown 1000 a.kymo && "
+	folder_run(f, "rm a.kymo.old && : > a.kymo && chown 1000 a.kymo && "
 		      "echo evil > a.kymo-wal && chown 1001 a.kymo-wal");
 	assert_int_equal(store_create(f->profile, USER, USER, &s, &message), 0);
 	check_owner(f, "a.kymo-wal", USER);
 	assert_int_equal(store_set_meta(s, "a", "b"), 0);
 	assert_int_equal(store_finish(s), 0);
 	store_close(s);
-	folder_run(f, "[ \"$(cat a.kymo.old)\" = x ]");
+	folder_run(f, "[ -f a.kymo.old -a ! -s a.kymo.old ]");
 }
 
 static void test_misuse_after_finish(void **state)
@@ -367,7 +420,8 @@ int main(void)
 		TEST(test_refuses_what_is_no_file), TEST(test_bad_names),
 		TEST(test_two_recorders),	    TEST(test_many_at_once),
 		TEST(test_belongs_to_the_user),	    TEST(test_shared_folder),
-		TEST(test_misuse_after_finish),
+		TEST(test_misuse_after_finish),	    TEST(test_refuses_other_files),
+		TEST(test_removed_while_recording), TEST(test_messages_name_once),
 	};
 
 	return cmocka_run_group_tests_name("store: creating", tests, NULL, NULL);
