@@ -25,15 +25,17 @@ int on_fork(__u64 *ctx)
 static __always_inline void emit_end(struct task_struct *task, struct task_struct *leader)
 {
 	struct kymo_task record = { 0 };
+	struct kymo_counters own = { 0 };
 
 	record.head.type = KYMO_RECORD_END;
 	record.head.size = sizeof(record);
 	record.head.time_ns = bpf_ktime_get_ns();
 	who_of(&record.who, leader);
-	/* A leader that its parent has reaped meanwhile (release_task) is among the released. */
-	if (BPF_CORE_READ(leader, sighand))
-		counters_of(&record.counters, leader);
-	add_released(&record.counters, task);
+	/* A leader that its parent has reaped meanwhile is among the released. */
+	if (released_read(&record.counters, task)) {
+		counters_of(&own, leader);
+		counters_add(&record.counters, &own);
+	}
 	no_memory(&record.counters);
 	record.exit_code = BPF_CORE_READ(leader, exit_code);
 	if (bpf_ringbuf_output(&records, &record, sizeof(record), BPF_RB_NO_WAKEUP))

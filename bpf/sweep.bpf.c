@@ -17,6 +17,7 @@ int on_sweep(struct bpf_iter__task *ctx)
 	struct seq_file *seq = ctx->meta->seq;
 	struct task_struct *task = ctx->task;
 	struct kymo_task record = { 0 };
+	struct kymo_counters released = { 0 };
 	struct task_struct *leader;
 
 	if (!task)
@@ -35,7 +36,10 @@ int on_sweep(struct bpf_iter__task *ctx)
 	if (task->pid == task->tgid) {
 		struct mm_struct *mm = task->mm;
 
-		add_released(&record.counters, task);
+		/* Reaped while the iterator held it: its end is told by the last switch. */
+		if (!released_read(&released, task))
+			return 0;
+		counters_add(&record.counters, &released);
 		if (mm && !(task->flags & (PF_KTHREAD | PF_IO_WORKER | PF_USER_WORKER)))
 			memory_exact(&record.counters, mm);
 	}

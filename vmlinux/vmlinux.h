@@ -109,9 +109,23 @@ struct thread_struct {
 	unsigned long fsbase;
 };
 
+struct seqcount {
+	unsigned int sequence;
+};
+
+struct seqcount_spinlock {
+	struct seqcount seqcount;
+};
+
+typedef struct {
+	struct seqcount_spinlock seqcount;
+} seqlock_t;
+
 struct signal_struct {
 	atomic_t live;
-	unsigned long nvcsw; /* these: of released threads */
+	int nr_threads;	      /* not yet released */
+	seqlock_t stats_lock; /* of these and nr_threads */
+	unsigned long nvcsw;  /* these: of released threads */
 	unsigned long nivcsw;
 	unsigned long min_flt;
 	unsigned long maj_flt;
@@ -166,7 +180,6 @@ struct task_struct {
 	struct signal_struct *signal;
 	struct task_io_accounting ioac;
 	int exit_code;
-	struct sighand_struct *sighand; /* NULL when released */
 	struct css_set *cgroups;
 	struct thread_struct thread;
 };

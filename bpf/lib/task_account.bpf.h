@@ -136,20 +136,53 @@ static __always_inline void counters_of(struct kymo_counters *c, struct task_str
 	}
 }
 
-/* What the threads of the process that have been released left behind (kernel/exit.c, __exit_signal). */
-static __always_inline void add_released(struct kymo_counters *c, struct task_struct *task)
+static __always_inline void released_of(struct kymo_counters *c, struct signal_struct *signal)
+{
+	c->cpu_ns = BPF_CORE_READ(signal, sum_sched_runtime);
+	c->minor_faults = BPF_CORE_READ(signal, min_flt);
+	c->major_faults = BPF_CORE_READ(signal, maj_flt);
+	c->voluntary_switches = BPF_CORE_READ(signal, nvcsw);
+	c->involuntary_switches = BPF_CORE_READ(signal, nivcsw);
+	if (bpf_core_field_exists(signal->ioac.read_bytes)) {
+		c->read_bytes = BPF_CORE_READ(signal, ioac.read_bytes);
+		c->write_bytes = BPF_CORE_READ(signal, ioac.write_bytes);
+	}
+}
+
+#define RELEASE_TRIES 8
+
+/*
+ * What the released threads of a process left behind, and how many are not released yet (kernel/exit.c,
+ * __exit_signal). Both change together under a seqlock, and a parent may be reaping on another CPU
+ * right now: without it a thread would be counted twice or not at all. That many tries are never
+ * needed; after them the last reading stands.
+ */
+static __always_inline int released_read(struct kymo_counters *c, struct task_struct *task)
 {
 	struct signal_struct *signal = task->signal;
+	unsigned int before, after;
+	int threads = 0;
 
-	c->cpu_ns += BPF_CORE_READ(signal, sum_sched_runtime);
-	c->minor_faults += BPF_CORE_READ(signal, min_flt);
-	c->major_faults += BPF_CORE_READ(signal, maj_flt);
-	c->voluntary_switches += BPF_CORE_READ(signal, nvcsw);
-	c->involuntary_switches += BPF_CORE_READ(signal, nivcsw);
-	if (bpf_core_field_exists(signal->ioac.read_bytes)) {
-		c->read_bytes += BPF_CORE_READ(signal, ioac.read_bytes);
-		c->write_bytes += BPF_CORE_READ(signal, ioac.write_bytes);
+	for (int i = 0; i < RELEASE_TRIES; i++) {
+		before = BPF_CORE_READ(signal, stats_lock.seqcount.seqcount.sequence);
+		threads = BPF_CORE_READ(signal, nr_threads);
+		released_of(c, signal);
+		after = BPF_CORE_READ(signal, stats_lock.seqcount.seqcount.sequence);
+		if (before == after && !(before & 1))
+			break;
 	}
+	return threads;
+}
+
+static __always_inline void counters_add(struct kymo_counters *c, const struct kymo_counters *more)
+{
+	c->cpu_ns += more->cpu_ns;
+	c->minor_faults += more->minor_faults;
+	c->major_faults += more->major_faults;
+	c->voluntary_switches += more->voluntary_switches;
+	c->involuntary_switches += more->involuntary_switches;
+	c->read_bytes += more->read_bytes;
+	c->write_bytes += more->write_bytes;
 }
 
 #endif

@@ -129,7 +129,7 @@ int accounts_thread(struct accounts *a, const struct kymo_task *task)
 }
 
 /* A thread that ended while the sweep ran may be missing from its sum: totals never step back. */
-static int64_t take(__u64 *told, __u64 total)
+static int64_t advance(__u64 *told, __u64 total)
 {
 	__u64 change = total > *told ? total - *told : 0;
 
@@ -137,9 +137,20 @@ static int64_t take(__u64 *told, __u64 total)
 	return (int64_t)change;
 }
 
-static void take_changes(struct kymo_counters *told, const struct kymo_counters *total,
+/* The end is the truth: what a sweep counted too much, as it raced with a release, is taken back. */
+static int64_t settle(__u64 *told, __u64 total)
+{
+	int64_t change = (int64_t)(total - *told);
+
+	*told = total;
+	return change;
+}
+
+static void take_changes(struct kymo_counters *told, const struct kymo_counters *total, bool ended,
 			 struct seen *ret)
 {
+	int64_t (*take)(__u64 * told, __u64 total) = ended ? settle : advance;
+
 	ret->cpu_ns = take(&told->cpu_ns, total->cpu_ns);
 	ret->minor_faults = take(&told->minor_faults, total->minor_faults);
 	ret->major_faults = take(&told->major_faults, total->major_faults);
@@ -180,7 +191,7 @@ static int tell(struct accounts *a, struct account *account, const struct kymo_c
 	struct process_tick row = { .ended = ended };
 	bool changed = memory_changed(&account->told, total) || ended;
 
-	take_changes(&account->told, total, &row.change);
+	take_changes(&account->told, total, ended, &row.change);
 	changed |= row.change.cpu_ns || row.change.minor_faults || row.change.major_faults ||
 		   row.change.read_bytes || row.change.write_bytes ||
 		   row.change.voluntary_switches || row.change.involuntary_switches;
@@ -197,7 +208,7 @@ static void baseline(struct account *account)
 {
 	struct seen unused;
 
-	take_changes(&account->told, &account->sum, &unused);
+	take_changes(&account->told, &account->sum, false, &unused);
 }
 
 /* No longer in the sweep. Where that was not told as an end, the end was lost with a full ring. */
@@ -224,7 +235,7 @@ static int forget_gone(struct accounts *a)
 	return 0;
 }
 
-int accounts_sweep_end(struct accounts *a)
+int accounts_sweep_end(struct accounts *a, uint64_t begun_boot_ns)
 {
 	bool first = a->sweep == 1;
 	size_t pos = 0;
@@ -235,7 +246,8 @@ int accounts_sweep_end(struct accounts *a)
 		struct account *account = value;
 		int q = 0;
 
-		if (account->sweep != a->sweep)
+		if (account->sweep != a->sweep ||
+		    (!first && account->first.who.process_start_ns > begun_boot_ns))
 			continue;
 		if (first)
 			baseline(account);

@@ -26,7 +26,9 @@ void accounts_free(struct accounts *a); /* NULL is allowed */
  * takes down what was used before the recording. */
 void accounts_sweep_begin(struct accounts *a);
 int accounts_thread(struct accounts *a, const struct kymo_task *task);
-int accounts_sweep_end(struct accounts *a);
+/* Processes that started after begun_boot_ns (CLOCK_BOOTTIME) wait for the next sweep: nothing else is known of
+ * them yet. */
+int accounts_sweep_end(struct accounts *a, uint64_t begun_boot_ns);
 /* A dead process's final totals: its last change goes into the open tick. */
 int accounts_ended(struct accounts *a, const struct kymo_task *task);
 

@@ -52,6 +52,7 @@ struct pipeline {
 	bool closing;	 /* health has been read; samples up to end_ns are still on their way */
 	uint64_t end_ns, wall_ns;
 	struct health closing_health;
+	uint64_t swept_boot_ns; /* CLOCK_BOOTTIME of the last sweep */
 	uint64_t health_span_ns;
 
 	struct quality_state quality;
@@ -170,17 +171,24 @@ static void on_swept(void *data, const struct kymo_task *task)
 		p->error = -ENOMEM;
 }
 
+/* Reads the counters at this instant; whose they are is asked when the events up to it have come. */
 static int sweep(struct pipeline *p)
 {
 	int r;
 
 	accounts_sweep_begin(p->accounts);
+	p->swept_boot_ns = clock_boot_ns();
 	r = kern_sweep(p->kern, on_swept, p);
 	if (r == 0)
 		r = p->error;
 	p->error = 0;
-	if (r == 0)
-		r = accounts_sweep_end(p->accounts);
+	return r;
+}
+
+static int sweep_end(struct pipeline *p)
+{
+	int r = accounts_sweep_end(p->accounts, p->swept_boot_ns);
+
 	return r == -ENOSPC ? 0 : r;
 }
 
@@ -350,6 +358,8 @@ int pipeline_start(struct pipeline *p, uint64_t *ret_start_ns)
 	health_release(&discard);
 	if (r == 0)
 		r = sweep(p);
+	if (r == 0)
+		r = sweep_end(p);
 	if (r < 0)
 		return r;
 	merge_tick_begin(p->merge, now);
@@ -413,6 +423,8 @@ static int tick_close(struct pipeline *p)
 	int r;
 
 	r = drain(p, p->end_ns);
+	if (r == 0)
+		r = sweep_end(p);
 	if (r == 0)
 		r = quality_tick(&p->quality, &from, p->merge);
 	if (r == 0)
