@@ -16,7 +16,8 @@ import pytest
 from conftest import KYMO, NOBODY
 
 SEED = 20
-INSTANTS = [random.Random(SEED).uniform(1.0, 4.0) for _ in range(20)]
+GENERATOR = random.Random(SEED)
+INSTANTS = [GENERATOR.uniform(0.5, 4.0) for _ in range(20)]
 
 
 def digest(folder):
