@@ -26,7 +26,8 @@ def resolved(path, options):
     if options[:1] != ("--comm",):
         return options
     with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as db:
-        return ("--comm", db.execute("SELECT comm FROM process WHERE pid = 4242").fetchone()[0])
+        found = db.execute("SELECT comm FROM process ORDER BY comm <> ?, id", options[1:]).fetchone()
+        return ("--comm", found[0])
 
 
 def export(path, form, *options):
