@@ -58,6 +58,16 @@ struct bpf_perf_event_data {
 	__u64 addr;
 };
 
+/* include/uapi/linux/perf_event.h: perf_sample_data.sample_flags */
+#define PERF_SAMPLE_DATA_PAGE_SIZE (1ULL << 22)
+
+/* include/linux/blk_types.h: the low bits of bio.bi_opf; a bit's number in bio.bi_flags (an enum without a name) */
+#define REQ_OP_MASK	   0xff
+#define REQ_OP_READ	   0
+#define REQ_OP_WRITE	   1
+#define REQ_OP_ZONE_APPEND 7
+#define BIO_CLONED	   1
+
 /* include/linux/sched.h: task_struct.flags */
 #define PF_IO_WORKER   0x00000010
 #define PF_USER_WORKER 0x00004000
@@ -222,6 +232,31 @@ struct inode {
 
 struct super_block {
 	__u32 s_dev;
+};
+
+/* What a perf event's program is really given. */
+struct perf_sample_data {
+	__u64 sample_flags;
+	__u64 data_page_size;
+};
+
+struct bpf_perf_event_data_kern {
+	struct perf_sample_data *data;
+};
+
+struct block_device {
+	__u32 bd_dev;
+};
+
+struct bvec_iter {
+	unsigned int bi_size;
+};
+
+struct bio {
+	struct block_device *bi_bdev;
+	unsigned int bi_opf;
+	unsigned short bi_flags;
+	struct bvec_iter bi_iter;
 };
 
 #pragma clang attribute pop

@@ -3,12 +3,16 @@
 #ifndef KYMO_CONFIG_H
 #define KYMO_CONFIG_H
 
+#include "kymo/record.h"
 #include "kymo/types.h"
 
 struct kymo_config {
 	__u64 cpu_period_ns; /* what one cpu sample stands for */
 	__u32 filter;	     /* 1: only processes in the map `followed` and what they fork */
 	__u32 own_pid;	     /* kymo itself (root pid namespace) */
+	__u64 page_bytes;    /* a base page */
+	/* By source: so many of a CPU's events in 100 ms become samples at most; 0 = all. */
+	__u32 window_max[KYMO_SOURCE_SLOTS];
 };
 
 /* Counters, in the order of counters.def: the index into the per-CPU array map `counters`. */

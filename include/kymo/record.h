@@ -74,6 +74,11 @@ enum kymo_source {
 	KYMO_SOURCE_MAX,
 };
 
+/* For tables by source on the kernel side, whose index must have a bound that the verifier sees. */
+#define KYMO_SOURCE_SLOTS 8
+#define KYMO_SOURCE_MASK  (KYMO_SOURCE_SLOTS - 1)
+static_assert(KYMO_SOURCE_MAX <= KYMO_SOURCE_SLOTS, "a source without a slot");
+
 /* Bits of a sample's state; part of a row's key. */
 enum kymo_state {
 	KYMO_STATE_KERNEL = 1 << 0, /* the interruption hit kernel mode */

@@ -94,10 +94,23 @@ static void check_struct(const struct fields *f, const char *name)
 static void test_structs(void **state)
 {
 	static const char *const names[] = {
-		"task_struct",	  "sched_entity", "task_io_accounting",
-		"thread_struct",  "mm_struct",	  "maple_tree",
-		"vm_area_struct", "file",	  "inode",
-		"super_block",	  "pt_regs",	  "bpf_perf_event_data",
+		"task_struct",
+		"sched_entity",
+		"task_io_accounting",
+		"thread_struct",
+		"mm_struct",
+		"maple_tree",
+		"vm_area_struct",
+		"file",
+		"inode",
+		"super_block",
+		"pt_regs",
+		"bpf_perf_event_data",
+		"bio",
+		"bvec_iter",
+		"block_device",
+		"perf_sample_data",
+		"bpf_perf_event_data_kern",
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
@@ -128,19 +141,15 @@ static void test_constants(void **state)
 		const char *name;
 		int64_t value;
 	} constants[] = {
-		{ "MM_FILEPAGES", 0 },
-		{ "MM_ANONPAGES", 1 },
-		{ "MM_SWAPENTS", 2 },
-		{ "MM_SHMEMPAGES", 3 },
-		{ "maple_leaf_64", 1 },
-		{ "maple_range_64", 2 },
-		{ "maple_arange_64", 3 },
-		{ "BPF_RB_NO_WAKEUP", 1 },
-		{ "BPF_MAP_TYPE_HASH", 1 },
-		{ "BPF_MAP_TYPE_ARRAY", 2 },
-		{ "BPF_MAP_TYPE_PERCPU_ARRAY", 6 },
-		{ "BPF_MAP_TYPE_LRU_HASH", 9 },
-		{ "BPF_MAP_TYPE_RINGBUF", 27 },
+		{ "MM_FILEPAGES", 0 },		{ "MM_ANONPAGES", 1 },
+		{ "MM_SWAPENTS", 2 },		{ "MM_SHMEMPAGES", 3 },
+		{ "maple_leaf_64", 1 },		{ "maple_range_64", 2 },
+		{ "maple_arange_64", 3 },	{ "PERF_SAMPLE_DATA_PAGE_SIZE", 1 << 22 },
+		{ "REQ_OP_READ", 0 },		{ "REQ_OP_WRITE", 1 },
+		{ "REQ_OP_ZONE_APPEND", 7 },	{ "BIO_CLONED", 1 },
+		{ "BPF_RB_NO_WAKEUP", 1 },	{ "BPF_MAP_TYPE_HASH", 1 },
+		{ "BPF_MAP_TYPE_ARRAY", 2 },	{ "BPF_MAP_TYPE_PERCPU_ARRAY", 6 },
+		{ "BPF_MAP_TYPE_LRU_HASH", 9 }, { "BPF_MAP_TYPE_RINGBUF", 27 },
 	};
 
 	for (size_t i = 0; i < sizeof(constants) / sizeof(*constants); i++)

@@ -254,6 +254,7 @@ static int tell_layouts(struct pipeline *p)
 int pipeline_open(const struct pipeline_options *options, struct pipeline **ret, char **ret_message)
 {
 	const struct kern_options kern = { .cpu_period_ns = options->cpu_period_ns,
+					   .sources = options->sources,
 					   .filter = options->filter };
 	struct pipeline *p = calloc(1, sizeof(*p));
 	int r;

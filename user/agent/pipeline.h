@@ -17,7 +17,8 @@ struct pipeline;
 struct pipeline_options {
 	uint64_t cpu_period_ns;
 	uint64_t tick_ns;
-	bool filter; /* only what pipeline_follow names, and its children */
+	uint32_t sources; /* KERN_SOURCE of each */
+	bool filter;	  /* only what pipeline_follow names, and its children */
 };
 
 /* Opens everything but the store; nothing is sampled yet. -errno with *ret_message, one line. */

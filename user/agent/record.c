@@ -21,6 +21,8 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "base/version.h"
+#include "kern/kern.h"
+#include "model/sample.h"
 #include "proc/proc.h"
 #include "store/store.h"
 
@@ -113,6 +115,25 @@ static int describe_selection(const struct agent_options *o, struct buf *out)
 	return r;
 }
 
+/* Which, and what one sample of them stands for; of `io` every sample says so itself. */
+static int write_sources(struct store *s, const struct agent_options *o)
+{
+	struct buf names = { 0 };
+	int r = 0;
+
+	for (unsigned source = 1; source < KYMO_SOURCE_MAX && r == 0; source++)
+		if (o->sources & 1U << source)
+			r = buf_printf(&names, "%s%s", names.size ? "," : "", source_names[source]);
+	if (r == 0)
+		r = store_set_meta(s, "sources", buf_str(&names));
+	buf_release(&names);
+	if (r == 0 && o->sources & KERN_SOURCE(KYMO_SOURCE_CPU))
+		r = set_meta_number(s, "period_ns.cpu", NS_PER_SEC / o->hz);
+	if (r == 0 && o->sources & KERN_SOURCE(KYMO_SOURCE_FAULT))
+		r = set_meta_number(s, "period_faults.fault", KERN_FAULT_PERIOD);
+	return r;
+}
+
 static int write_meta(struct store *s, const struct agent_options *o)
 {
 	struct buf selection = { 0 };
@@ -135,13 +156,11 @@ static int write_meta(struct store *s, const struct agent_options *o)
 	if (r == 0)
 		r = set_meta_number(s, "tick_ns", o->tick_ns);
 	if (r == 0)
-		r = set_meta_number(s, "period_ns.cpu", NS_PER_SEC / o->hz);
+		r = write_sources(s, o);
 	if (r == 0)
 		r = set_meta_number(s, "start.wall_ns", clock_wall_ns());
 	if (r == 0)
 		r = set_meta_number(s, "start.mono_ns", clock_mono_ns());
-	if (r == 0)
-		r = store_set_meta(s, "sources", "cpu");
 	if (r == 0)
 		r = describe_selection(o, &selection);
 	if (r == 0)
@@ -212,6 +231,7 @@ static int open_pipeline(struct recording *r)
 {
 	const struct pipeline_options options = { .cpu_period_ns = NS_PER_SEC / r->options->hz,
 						  .tick_ns = r->options->tick_ns,
+						  .sources = r->options->sources,
 						  .filter = !r->options->all };
 	_cleanup_free_ char *message = NULL;
 	int q = pipeline_open(&options, &r->pipeline, &message);

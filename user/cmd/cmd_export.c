@@ -81,7 +81,7 @@ static const struct argp_option export_options[] = {
 	{ 0 },
 };
 
-static const struct argp_child export_children[] = { { .argp = &input_selection_argp }, { 0 } };
+static const struct argp_child export_children[] = { { .argp = &input_value_argp }, { 0 } };
 
 /* The formats, from their own table, behind the options. */
 static char *describe_formats(int key, const char *text, void *input)

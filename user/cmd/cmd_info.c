@@ -62,6 +62,8 @@ static void print_recording(struct screen *s, struct profile *p)
 	print_fact(s, "kernel", "%s %s", meta_text(p, "kernel"), meta_text(p, "arch"));
 	if (profile_meta(p, "selection"))
 		print_fact(s, "recorded", "%s", profile_meta(p, "selection"));
+	if (profile_meta(p, "sources"))
+		print_fact(s, "sources", "%s", profile_meta(p, "sources"));
 	if (period)
 		print_fact(s, "rate", "%.0f Hz (source cpu)", 1e9 / (double)period);
 	print_fact(s, "start", "%s",

@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
+#include "kern/kern.h"
 
 #define PIDS_MAX 1024
 #define PID_MAX	 4194304 /* include/linux/threads.h */
@@ -34,6 +35,8 @@ static const struct argp_option options[] = {
 	  "Stop by itself (default: at Ctrl-C, or when COMMAND ends)", 0 },
 	{ "tick", 't', "MS", 0, "Length of a tick in milliseconds (50 to 3600000; default 1000)",
 	  0 },
+	{ "sources", 's', "SOURCE,...", 0,
+	  "What makes samples: cpu, fault (memory), io (disk); default all three", 0 },
 	{ "output", 'o', "FILE", 0,
 	  "The profile (default profile.kymo; an older one is kept as .old)", 0 },
 	{ "quiet", 'q', NULL, 0, "No progress, no closing line", 0 },
@@ -62,6 +65,22 @@ static error_t add_pids(const struct argp_state *state, struct arguments *a, cha
 		a->pids[a->agent.pids_n++] = (uint32_t)value;
 	}
 	return 0;
+}
+
+static error_t set_sources(const struct argp_state *state, struct agent_options *o, char *list)
+{
+	char *save = NULL;
+
+	o->sources = 0;
+	for (char *name = strtok_r(list, ",", &save); name; name = strtok_r(NULL, ",", &save)) {
+		unsigned source = options_source(name);
+
+		if (!source)
+			return options_error(state, "--sources takes cpu, fault and io, not '%s'",
+					     name);
+		o->sources |= 1U << source;
+	}
+	return o->sources ? 0 : options_error(state, "--sources: no source given");
 }
 
 static error_t check(const struct argp_state *state, struct arguments *a)
@@ -110,6 +129,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return set(state, "-d", arg, 1, 31536000, NS_PER_SEC, &o->duration_ns);
 	case 't':
 		return set(state, "--tick", arg, 50, 3600000, NS_PER_MSEC, &o->tick_ns);
+	case 's':
+		return set_sources(state, o, arg);
 	case 'o':
 		if (!*arg)
 			return options_error(state, "-o: the name of the profile is empty");
@@ -155,8 +176,9 @@ int cmd_record(int argc, char **argv)
 
 	if (!a)
 		return EXIT_FAILURE;
-	a->agent =
-		(struct agent_options){ .hz = 99, .tick_ns = NS_PER_SEC, .output = "profile.kymo" };
+	a->agent = (struct agent_options){
+		.hz = 99, .tick_ns = NS_PER_SEC, .sources = KERN_SOURCES, .output = "profile.kymo"
+	};
 	r = options_parse(&argp, ARGP_IN_ORDER, "record", argc, argv, a);
 	if (r)
 		return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;

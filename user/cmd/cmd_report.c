@@ -13,6 +13,7 @@
 #include "cmd/options.h"
 #include "cmd/screen.h"
 #include "cmd/summary.h"
+#include "model/sample.h"
 
 #define DEFAULT_LIMIT 30
 /* What names may take of an unlimited line. */
@@ -48,7 +49,7 @@ static const struct argp_option report_options[] = {
 	{ 0 },
 };
 
-static const struct argp_child report_children[] = { { .argp = &input_selection_argp }, { 0 } };
+static const struct argp_child report_children[] = { { .argp = &input_value_argp }, { 0 } };
 
 static const struct argp report_argp = {
 	.options = report_options,
@@ -59,7 +60,11 @@ static const struct argp report_argp = {
 	       "ran.\v"
 	       "self: the share of samples in which the function itself ran; total: those in which "
 	       "it was "
-	       "anywhere on the stack; time: what its self share stands for.",
+	       "anywhere on the stack; time: what its self share stands for. With --value fault or "
+	       "io "
+	       "the shares are of bytes: memory that was brought in by the page faults of a "
+	       "function, blocks that it made the disk read or write (of buffered writes only "
+	       "those that it waited for: the others are the kernel's flusher's).",
 };
 
 /* ---- the table ---- */
@@ -107,11 +112,12 @@ static struct layout lay_out(const struct screen *s, const struct line *lines, s
 	return l;
 }
 
-static void print_title(struct screen *s, const struct layout *l)
+static void print_title(struct screen *s, const struct query_result *r, const struct layout *l)
 {
-	fprintf(s->out, "%s  self  total      time%s  %-*s  %-*s  %s%s\n",
-		screen_style(s, STYLE_DIM), l->samples ? "   samples" : "", (int)l->kind, "kind",
-		(int)l->name, "function", "where", screen_plain(s));
+	fprintf(s->out, "%s  self  total %9s%s  %-*s  %-*s  %s%s\n", screen_style(s, STYLE_DIM),
+		strcmp(source_units[r->source], "bytes") == 0 ? "bytes" : "time",
+		l->samples ? "   samples" : "", (int)l->kind, "kind", (int)l->name, "function",
+		"where", screen_plain(s));
 }
 
 static const char *strip_right(struct buf *b)
@@ -200,7 +206,7 @@ static int print_functions(struct screen *s, const struct query_result *r, uint6
 	if (error < 0)
 		return error;
 	layout = lay_out(s, lines, shown);
-	print_title(s, &layout);
+	print_title(s, r, &layout);
 	for (size_t i = 0; error == 0 && i < shown; i++)
 		error = print_function(s, r, &lines[i], &layout);
 	if (shown < n)

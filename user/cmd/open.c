@@ -12,10 +12,11 @@
 #include "base/text.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
+#include "model/sample.h"
 
 #define DAY_NS (24 * 3600 * NS_PER_SEC)
 
-enum { KEY_SINCE = 0x100, KEY_UNTIL, KEY_PID, KEY_COMM };
+enum { KEY_SINCE = 0x100, KEY_UNTIL, KEY_PID, KEY_COMM, KEY_VALUE };
 
 static error_t input_parse(int key, char *arg, struct argp_state *state)
 {
@@ -35,6 +36,12 @@ static error_t input_parse(int key, char *arg, struct argp_state *state)
 	case KEY_COMM:
 		o->comm = arg;
 		return 0;
+	case KEY_VALUE:
+		o->source = options_source(arg);
+		if (!o->source)
+			return options_error(state, "--value takes cpu, fault or io, not '%s'",
+					     arg);
+		return 0;
 	case ARGP_KEY_ARG:
 		if (o->path)
 			return options_error(state, "one FILE at a time, not also '%s'", arg);
@@ -46,6 +53,8 @@ static error_t input_parse(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp_option selection_options[] = {
+	{ "value", KEY_VALUE, "SOURCE", 0,
+	  "What is charged: cpu (time, the default), fault (memory brought in), io (disk)", 9 },
 	{ "pid", KEY_PID, "PID", 0, "Only the process PID", 10 },
 	{ "comm", KEY_COMM, "NAME", 0, "Only processes of this name", 10 },
 	{ "since", KEY_SINCE, "TIME", 0,
@@ -57,12 +66,14 @@ static const struct argp_option selection_options[] = {
 };
 
 /* The same table, entered where the time begins. */
-#define TIME_OPTIONS (selection_options + 2)
-#define NO_OPTIONS   (selection_options + 4)
+#define WHO_OPTIONS  (selection_options + 1)
+#define TIME_OPTIONS (selection_options + 3)
+#define NO_OPTIONS   (selection_options + 5)
 
 const struct argp input_argp = { .options = NO_OPTIONS, .parser = input_parse };
 const struct argp input_time_argp = { .options = TIME_OPTIONS, .parser = input_parse };
-const struct argp input_selection_argp = { .options = selection_options, .parser = input_parse };
+const struct argp input_selection_argp = { .options = WHO_OPTIONS, .parser = input_parse };
+const struct argp input_value_argp = { .options = selection_options, .parser = input_parse };
 
 /* ---- times ---- */
 
@@ -180,7 +191,9 @@ int input_open(const struct input_options *o, struct profile **ret)
 int input_select(const struct input_options *o, const struct profile *p,
 		 struct query_selection *ret)
 {
-	struct query_selection s = { .pid = (uint32_t)o->pid, .comm = o->comm };
+	struct query_selection s = { .source = o->source,
+				     .pid = (uint32_t)o->pid,
+				     .comm = o->comm };
 
 	if (o->since.form)
 		s.since_ns = resolve_time(&o->since, p);
@@ -217,6 +230,21 @@ static int check_result(const struct profile *p, const struct query_selection *s
 	return 0;
 }
 
+/* Recordings before there were others have cpu samples alone. */
+static bool was_recorded(const struct profile *p, enum kymo_source source)
+{
+	const char *name = source_names[source], *list = profile_meta(p, "sources");
+
+	for (list = list ? list : "cpu"; *list; list += strspn(list, ",")) {
+		size_t size = strcspn(list, ",");
+
+		if (size == strlen(name) && strncmp(list, name, size) == 0)
+			return true;
+		list += size;
+	}
+	return false;
+}
+
 int input_query(struct profile *p, const struct query_selection *s, struct query_result **ret)
 {
 	int r = query_run(p, s, ret);
@@ -225,6 +253,9 @@ int input_query(struct profile *p, const struct query_selection *s, struct query
 		log_error("%s", profile_message(p));
 		return r;
 	}
+	if (!was_recorded(p, (*ret)->source))
+		log_warning("%s: source %s was not recorded", profile_path(p),
+			    source_names[(*ret)->source]);
 	r = check_result(p, s, *ret);
 	if (r < 0) {
 		query_free(*ret);

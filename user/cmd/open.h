@@ -20,10 +20,11 @@ struct input_options {
 	struct time_option since, until;
 	uint64_t pid;
 	const char *comm;
+	unsigned source; /* --value; 0 = not given: cpu */
 };
 
-/* Children for a command's argp: FILE alone; FILE with --since, --until; and with --pid, --comm too. */
-extern const struct argp input_argp, input_time_argp, input_selection_argp;
+/* Children for a command's argp: FILE alone; FILE with --since, --until; with --pid, --comm too; and with --value. */
+extern const struct argp input_argp, input_time_argp, input_selection_argp, input_value_argp;
 
 /* 0, or -errno with the reason told in one line. */
 int input_open(const struct input_options *o, struct profile **ret);

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "cmd/screen.h"
+#include "model/sample.h"
 
 /* What parsers return when the mistake has been told. */
 #define TOLD ECANCELED
@@ -190,4 +191,12 @@ error_t options_number(const struct argp_state *state, const char *what, const c
 		return 0;
 	return options_error(state, "%s takes a whole number from %llu to %llu, not '%s'", what,
 			     (unsigned long long)min, (unsigned long long)max, arg);
+}
+
+unsigned options_source(const char *name)
+{
+	for (unsigned source = KYMO_SOURCE_CPU; source <= KYMO_SOURCE_IO; source++)
+		if (strcmp(name, source_names[source]) == 0)
+			return source;
+	return 0;
 }

@@ -24,4 +24,7 @@ error_t options_error(const struct argp_state *state, const char *fmt, ...)
 error_t options_number(const struct argp_state *state, const char *what, const char *arg,
 		       uint64_t min, uint64_t max, uint64_t *ret);
 
+/* enum kymo_source of a source that can be recorded (cpu, fault, io); 0 = none of that name. */
+unsigned options_source(const char *name);
+
 #endif

@@ -360,12 +360,25 @@ static int count_lost(struct profile *p, const struct query_selection *sel, int6
 	return 0;
 }
 
+/* " at 99 Hz", " of one fault in 7": of the blocks submitted all are taken. */
+static void describe_sampling(struct profile *p, const struct query_result *r, char *out,
+			      size_t size)
+{
+	uint64_t period_ns = profile_meta_u64(p, "period_ns.cpu", 0),
+		 faults = profile_meta_u64(p, "period_faults.fault", 0);
+
+	*out = '\0';
+	if (r->source == KYMO_SOURCE_CPU && period_ns)
+		snprintf(out, size, " at %.0f Hz", 1e9 / (double)period_ns);
+	else if (r->source == KYMO_SOURCE_FAULT && faults)
+		snprintf(out, size, " of one fault in %" PRIu64, faults);
+}
+
 int summary_samples(struct screen *s, struct profile *p, const struct query_selection *sel,
 		    const struct query_result *r)
 {
 	char count[FORMAT_SIZE], weight[FORMAT_SIZE], lost_text[FORMAT_SIZE] = "none";
-	char rate[FORMAT_SIZE] = "";
-	uint64_t period = profile_meta_u64(p, "period_ns.cpu", 0);
+	char how[80];
 	int64_t lost;
 	int error = count_lost(p, sel, &lost);
 
@@ -373,12 +386,15 @@ int summary_samples(struct screen *s, struct profile *p, const struct query_sele
 		return error;
 	if (lost > 0)
 		format_count((uint64_t)lost, lost_text);
-	if (r->source == KYMO_SOURCE_CPU && period)
-		snprintf(rate, sizeof(rate), " at %.0f Hz", 1e9 / (double)period);
+	describe_sampling(p, r, how, sizeof(how));
 	print_cut(s, lost > 0 ? STYLE_WARNING : STYLE_PLAIN, "%s sample%s%s = %s of %s; %s lost",
-		  format_count(r->total.count, count), r->total.count == 1 ? "" : "s", rate,
-		  format_weight(r->total.weight, r->source, weight),
-		  r->source == KYMO_SOURCE_CPU ? "CPU time" : source_names[r->source], lost_text);
+		  format_count(r->total.count, count), r->total.count == 1 ? "" : "s", how,
+		  format_weight(r->total.weight, r->source, weight), source_charges[r->source],
+		  lost_text);
+	if (r->source == KYMO_SOURCE_IO && r->total.count)
+		print_cut(s, STYLE_PLAIN, "%s read, %s written",
+			  format_weight(r->total.weight - r->written.weight, r->source, count),
+			  format_weight(r->written.weight, r->source, weight));
 	print_ends(s, r);
 	return 0;
 }

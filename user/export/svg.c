@@ -383,8 +383,7 @@ static char *make_subtitle(const struct profile *p, const struct query_result *r
 	else
 		text_duration(r->total.weight, weight);
 	if (asprintf(&subtitle, "%s \xc2\xb7 %s \xc2\xb7 %s of %s in %s samples%s", wall,
-		     text_duration(r->duration_ns, length), weight,
-		     r->source == KYMO_SOURCE_CPU ? "CPU time" : source_names[r->source],
+		     text_duration(r->duration_ns, length), weight, source_charges[r->source],
 		     group_digits(r->total.count, count),
 		     profile_ended(p) ? "" : " \xc2\xb7 the recording did not end") < 0)
 		return NULL;

@@ -18,10 +18,28 @@
 
 struct kern;
 
+#define KERN_SOURCE(source) (1U << (source))
+#define KERN_SOURCES                                                     \
+	(KERN_SOURCE(KYMO_SOURCE_CPU) | KERN_SOURCE(KYMO_SOURCE_FAULT) | \
+	 KERN_SOURCE(KYMO_SOURCE_IO))
+
+/* A prime: programs fault in cycles of powers of two, which another number would always meet at one place. */
+#define KERN_FAULT_PERIOD 7
+#define KERN_FAULT_MAX	  32
+#define KERN_IO_MAX	  100
+
 struct kern_options {
 	uint64_t cpu_period_ns;
 	bool filter;	   /* only processes given to kern_follow and their children */
 	size_t ring_bytes; /* of the sample ring; rounded up; 0 = a default by CPUs */
+	uint32_t
+		sources; /* KERN_SOURCE of each; 0 = cpu alone. What is not asked for is not loaded */
+	/*
+	 * Of faults, one in so many reaches the sampler (0 = KERN_FAULT_PERIOD), and of those and of
+	 * blocks submitted, at most so many per CPU in 100 ms become samples, which then stand for the
+	 * others (0 = KERN_*_MAX).
+	 */
+	uint32_t fault_period, fault_max, io_max;
 };
 
 /*

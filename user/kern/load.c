@@ -58,7 +58,17 @@ static int configure(struct kern *k, const struct kern_options *o)
 	skeleton->rodata->config.cpu_period_ns = o->cpu_period_ns;
 	skeleton->rodata->config.filter = o->filter;
 	skeleton->rodata->config.own_pid = (uint32_t)getpid();
+	skeleton->rodata->config.page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
+	skeleton->rodata->config.window_max[KYMO_SOURCE_FAULT] = o->fault_max ? o->fault_max
+									      : KERN_FAULT_MAX;
+	skeleton->rodata->config.window_max[KYMO_SOURCE_IO] = o->io_max ? o->io_max : KERN_IO_MAX;
 	bpf_program__set_autoload(skeleton->progs.on_fork, o->filter);
+	bpf_program__set_autoload(skeleton->progs.on_cpu_clock,
+				  k->sources & KERN_SOURCE(KYMO_SOURCE_CPU));
+	bpf_program__set_autoload(skeleton->progs.on_fault,
+				  k->sources & KERN_SOURCE(KYMO_SOURCE_FAULT));
+	bpf_program__set_autoload(skeleton->progs.on_bio_queue,
+				  k->sources & KERN_SOURCE(KYMO_SOURCE_IO));
 	return bpf_map__set_max_entries(skeleton->maps.records,
 					(uint32_t)ring_bytes(o->ring_bytes));
 }
@@ -158,7 +168,9 @@ int kern_open(const struct kern_options *options, struct kern **ret, char **ret_
 	if (!k)
 		return -ENOMEM;
 	k->stats_fd = -1;
+	k->sources = options->sources ? options->sources : KERN_SOURCE(KYMO_SOURCE_CPU);
 	k->cpu_period_ns = options->cpu_period_ns;
+	k->fault_period = options->fault_period ? options->fault_period : KERN_FAULT_PERIOD;
 	k->order.max_bytes = QUEUE_BYTES_MAX;
 	r = load(k, options, ret_message);
 	if (r == 0)

@@ -18,9 +18,11 @@ struct kern {
 	struct ring_buffer *ring;
 	struct sideband *sideband;
 	struct order order;
-	struct bpf_link **links; /* a cpu-clock event per CPU */
+	struct bpf_link **links; /* an event per CPU and kind, a tracepoint: while it samples */
 	size_t links_n;
+	uint32_t sources;
 	uint64_t cpu_period_ns;
+	uint32_t fault_period;
 	int stats_fd; /* keeps the kernel's measuring of programs on */
 	uint64_t malformed;
 	uint64_t unknown; /* records of a type that this version does not know */
@@ -28,10 +30,7 @@ struct kern {
 	const struct kern_handler *handler; /* during kern_poll */
 };
 
-/*
- * events.c: one cpu-clock event per online CPU, running the sampler. 0 or -errno, nothing attached
- * then.
- */
+/* events.c: what samples, attached: events on every online CPU, the tracepoint. 0 or -errno, nothing attached then. */
 int events_start(struct kern *k);
 /* Stops and closes all. */
 void events_stop(struct kern *k);

@@ -116,6 +116,14 @@ void merge_seen_take(const struct seen_last *last, const struct kymo_sample *hea
 {
 	struct seen change_now = { 0 };
 
+	/*
+	 * Seen by the clock alone: a fault's or a block's sample says itself what it cost, and would
+	 * hide a part of the changes from whoever looks at the cpu samples.
+	 */
+	if (head->source != KYMO_SOURCE_CPU) {
+		last->thread->start_ns = head->who.thread_start_ns;
+		return;
+	}
 	take_thread(last->thread, head, thread, &change_now);
 	take_process(last->process, head, &change_now);
 	merge_seen_add(sum, &change_now);

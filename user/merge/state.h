@@ -90,7 +90,7 @@ struct seen_last {
 };
 int merge_seen_find(struct merge *m, const struct kymo_sample *head, uint32_t thread,
 		    struct seen_last *ret);
-/* Adds the changes since then to *sum, and keeps the new counters. Cannot fail. */
+/* Adds the changes since then to *sum, and keeps the new counters (cpu samples only). Cannot fail. */
 void merge_seen_take(const struct seen_last *last, const struct kymo_sample *head, uint32_t thread,
 		     struct seen *sum);
 void merge_seen_add(struct seen *sum, const struct seen *change);

@@ -19,6 +19,15 @@ const char *const source_units[KYMO_SOURCE_MAX] = {
 	[KYMO_SOURCE_IMPORT] = "ns",
 };
 
+const char *const source_charges[KYMO_SOURCE_MAX] = {
+	[0] = "",
+	[KYMO_SOURCE_CPU] = "CPU time",
+	[KYMO_SOURCE_FAULT] = "memory faulted in",
+	[KYMO_SOURCE_IO] = "disk traffic",
+	[KYMO_SOURCE_GC] = "time in collections",
+	[KYMO_SOURCE_IMPORT] = "time in imports",
+};
+
 const char *const end_names[KYMO_END_MAX] = {
 	[KYMO_END_NONE] = "no user stack",
 	[KYMO_END_WHOLE] = "whole",

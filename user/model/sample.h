@@ -31,6 +31,8 @@ struct sample_frame {
 
 extern const char *const source_names[KYMO_SOURCE_MAX]; /* "cpu", "fault", "io", "gc", "import" */
 extern const char *const source_units[KYMO_SOURCE_MAX]; /* "ns", "bytes", ... */
+/* What "1 s of" is said of: "CPU time", "memory faulted in". */
+extern const char *const source_charges[KYMO_SOURCE_MAX];
 extern const char *const end_names[KYMO_END_MAX]; /* "whole", "frame pointer ended in 0", ... */
 
 #endif

@@ -230,6 +230,8 @@ static int add_row(struct aggregate *a, const struct tick_row *row, struct query
 	query_value_add(&a->cells[cell].value, &v);
 	query_value_add(&a->processes[who->process].value, &v);
 	query_value_add(&tick->total, &v);
+	if (a->source == KYMO_SOURCE_IO && row->state & KYMO_STATE_IO_WRITE)
+		query_value_add(&a->written, &v);
 	a->ends[row->end < KYMO_END_MAX ? row->end : KYMO_END_NONE] += row->count;
 	if (a->selection->with_seen)
 		seen_add(&a->seen[cell], &row->seen);

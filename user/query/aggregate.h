@@ -38,6 +38,7 @@ struct aggregate {
 	enum kymo_source source;
 	struct item_table items;
 	struct query_value total;
+	struct query_value written;
 	uint64_t ends[KYMO_END_MAX];
 	struct query_process *processes;
 	size_t processes_n, processes_cap;

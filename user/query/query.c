@@ -97,6 +97,7 @@ static void hand_over(struct aggregate *a, struct query_result *r)
 	*r = (struct query_result){
 		.source = a->source,
 		.total = a->total,
+		.written = a->written,
 		.items = TAKE_PTR(a->items.items),
 		.items_n = a->items.items_n,
 		.nodes = TAKE_PTR(a->nodes),

@@ -94,7 +94,8 @@ struct query_tick {
 struct query_result {
 	enum kymo_source source;
 	struct query_value total;
-	struct query_item *items; /* [0] is empty */
+	struct query_value written; /* source io: what of it are writes */
+	struct query_item *items;   /* [0] is empty */
 	size_t items_n;
 	struct query_node *nodes; /* [0] is the root */
 	size_t nodes_n;
