@@ -366,8 +366,10 @@ static void map_elsewhere(struct elsewhere *e, int ready, bool remove)
 	FILE *maps;
 	int fd;
 
-	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-	    mount("tmpfs", folder, "tmpfs", 0, NULL) < 0 || !image_load(own_path(), &b))
+	/* Our own path first: in a changed root (chroot) it reads otherwise from the new namespace. */
+	if (!image_load(own_path(), &b) || unshare(CLONE_NEWNS) < 0 ||
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("tmpfs", folder, "tmpfs", 0, NULL) < 0)
 		goto out;
 	write_file(in_folder("mapped"), b.data, b.size);
 	fd = open(in_folder("mapped"), O_RDONLY | O_CLOEXEC);
