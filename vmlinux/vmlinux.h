@@ -36,6 +36,7 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_MAP_TYPE_LRU_HASH = 9,
+	BPF_MAP_TYPE_ARRAY_OF_MAPS = 12,
 	BPF_MAP_TYPE_RINGBUF = 27,
 };
 
@@ -203,6 +204,11 @@ struct percpu_counter {
 	__s32 *counters;
 };
 
+/* x86's */
+typedef struct {
+	void *vdso;
+} mm_context_t;
+
 struct mm_struct {
 	struct maple_tree mm_mt;
 	unsigned long mmap_base;
@@ -211,6 +217,7 @@ struct mm_struct {
 	unsigned long start_stack;
 	struct percpu_counter rss_stat[4]; /* since 6.2; before: flavors.h */
 	struct file *exe_file;
+	mm_context_t context;
 };
 
 struct vm_area_struct {

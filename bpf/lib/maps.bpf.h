@@ -93,4 +93,44 @@ struct {
 	__type(value, struct python_code_buffer);
 } python_code_buffers __weak SEC(".maps");
 
+/*
+ * The rules of .eh_frame (kymo/unwind.h). Rows lie in pools of chunks that user space makes as it
+ * needs them. A file is told when its rows, rules and pages are there.
+ */
+struct unwind_pool {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, KYMO_UNWIND_POOL_CHUNKS);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct kymo_unwind_chunk));
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, KYMO_UNWIND_POOLS_MAX);
+	__type(key, __u32);
+	__array(values, struct unwind_pool);
+} unwind_pools __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, KYMO_UNWIND_RULES_MAX);
+	__type(key, __u32);
+	__type(value, struct kymo_unwind_rule);
+} unwind_rules __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, KYMO_UNWIND_PAGES_MAX);
+	__type(key, __u32);
+	__type(value, struct kymo_unwind_page);
+} unwind_pages __weak SEC(".maps");
+
+/* The vDSO, which is no file, has the key of zeroes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, KYMO_UNWIND_FILES_MAX);
+	__type(key, struct kymo_file_key);
+	__type(value, struct kymo_unwind_file);
+} unwind_files __weak SEC(".maps");
+
 #endif

@@ -23,6 +23,7 @@
 #define SEC(name)
 #define __uint(name, number) int(*name)[number]
 #define __type(name, of)     __typeof__(of) *name
+#define __array(name, of)    __typeof__(of) *name[]
 #ifndef __weak
 #define __weak __attribute__((weak))
 #endif

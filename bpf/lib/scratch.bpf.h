@@ -10,6 +10,7 @@
 #include "kymo/config.h"
 #include "kymo/python.h"
 #include "kymo/record.h"
+#include "kymo/unwind.h"
 
 /* Who walks: each may interrupt those behind it, never itself. */
 enum context {
@@ -40,12 +41,21 @@ struct maple_search {
 };
 
 #define STACK_WINDOW_BYTES 1024
+#define STACK_WINDOW_BELOW 64
+#define NATIVE_REGISTERS   16
 
 struct native_walk {
-	__u64 ip, sp, bp;
-	__u64 fs_base; /* of the thread: pthread_self on glibc */
-	__u8 leaf;     /* the frame is the interrupted one */
-	__u8 pad[7];
+	__u64 ip;
+	__u64 registers[NATIVE_REGISTERS]; /* by DWARF's numbers */
+	__u64 fs_base;			   /* of the thread: pthread_self on glibc */
+	__u32 known; /* a bit per register that holds what it held in this frame */
+	__u8 leaf;   /* the frame is the interrupted one */
+	__u8 exact;  /* ip was interrupted here; else it is a return address */
+	__u8 by_fp;  /* the frame was found by a frame pointer */
+	__u8 pad;
+	struct kymo_unwind_rule rule;	      /* of the frame at hand */
+	struct kymo_unwind_file file;	      /* of the mapping that ends at file_end */
+	__u64 file_end;			      /* 0 = none looked up yet */
 	__u64 window_start;		      /* address of window[0]; 0 = nothing read yet */
 	__u8 window[STACK_WINDOW_BYTES + 64]; /* a masked offset plus a whole read stays inside */
 };

@@ -13,7 +13,7 @@
  */
 static __always_inline bool in_eval_loop(const struct scratch *s)
 {
-	__u64 pc = s->native.ip - (s->native.leaf ? 0 : 1);
+	__u64 pc = s->native.ip - !s->native.exact;
 	__u64 offset = pc - s->process.load_bias - s->binary.text_offset_bias;
 
 #pragma unroll
@@ -42,7 +42,7 @@ __weak __noinline int walk_step(__u32 slot)
 		end = python_segment(slot);
 	else
 		end = native_emit(s);
-	return end ? end : native_step_by_fp(s);
+	return end ? end : native_step(slot);
 }
 
 static __always_inline int walk_by_steps(__u32 slot)
@@ -57,8 +57,17 @@ static __always_inline int walk_by_steps(__u32 slot)
 	return KYMO_END_TOO_DEEP;
 }
 
+/* Whether the walk gets through the interpreter itself: by rules or by the frame pointer that it keeps. */
+static __always_inline bool passes_interpreter(const struct scratch *s)
+{
+	struct kymo_file_key key = s->process.file;
+	struct kymo_unwind_file *file = bpf_map_lookup_elem(&unwind_files, &key);
+
+	return s->binary.frame_pointers || (file && file->pages);
+}
+
 /*
- * An interpreter that does not keep the frame pointer: rbp is never followed through it. The native
+ * An interpreter without rules that does not keep the frame pointer: rbp is never followed through it. The native
  * frame that was interrupted, then all Python frames; callers in C stay unknown.
  */
 static __always_inline int walk_without_rules(struct scratch *s, __u32 slot)
@@ -78,13 +87,35 @@ static __always_inline int walk_with_python(struct scratch *s, __u32 slot)
 
 	s->record.head.state |= KYMO_STATE_PYTHON;
 	python = python_begin(slot);
-	if (s->python.active && !s->binary.frame_pointers)
+	if (s->python.active && !passes_interpreter(s))
 		return walk_without_rules(s, slot);
 	end = walk_by_steps(slot);
 	if (s->python.active && !s->python.done && end != KYMO_END_TOO_DEEP &&
 	    end != KYMO_END_PYTHON_TORN && end != KYMO_END_PYTHON_UNREADABLE)
 		python = python_rest(slot);
 	return python ? python : end;
+}
+
+/* A leaf may be described by any of them: rax, rdx, rcx, rbx, rsi, rdi, rbp, rsp, r8 to r15. */
+static __always_inline void registers_take(struct native_walk *to, const struct pt_regs *from)
+{
+	to->registers[0] = from->ax;
+	to->registers[1] = from->dx;
+	to->registers[2] = from->cx;
+	to->registers[3] = from->bx;
+	to->registers[4] = from->si;
+	to->registers[5] = from->di;
+	to->registers[6] = from->bp;
+	to->registers[7] = from->sp;
+	to->registers[8] = from->r8;
+	to->registers[9] = from->r9;
+	to->registers[10] = from->r10;
+	to->registers[11] = from->r11;
+	to->registers[12] = from->r12;
+	to->registers[13] = from->r13;
+	to->registers[14] = from->r14;
+	to->registers[15] = from->r15;
+	to->known = (1U << NATIVE_REGISTERS) - 1;
 }
 
 /*
@@ -101,10 +132,12 @@ __weak __noinline int walk_begin(__u32 slot)
 	if (!s || read_kernel(&regs, sizeof(regs), (__u64)bpf_task_pt_regs(task)))
 		return -1;
 	s->native.ip = regs.ip;
-	s->native.sp = regs.sp;
-	s->native.bp = regs.bp;
+	registers_take(&s->native, &regs);
 	s->native.fs_base = task->thread.fsbase;
 	s->native.leaf = 1;
+	s->native.exact = 1;
+	s->native.by_fp = 0;
+	s->native.file_end = 0;
 	s->native.window_start = 0;
 	s->mapping.end = 0;
 	s->python.futex = regs.orig_ax == KYMO_SYSCALL_FUTEX ? regs.di : 0;

@@ -18,6 +18,10 @@
 #define KYMO_UNWIND_CHUNK_ROWS	 16384
 #define KYMO_UNWIND_SEARCH_STEPS 14 /* halvings of a page of KYMO_UNWIND_CHUNK_ROWS rows */
 #define KYMO_UNWIND_RULES_MAX	 65536
+#define KYMO_UNWIND_POOL_CHUNKS	 16	/* of 64 KiB: what the kernel's memory grows by */
+#define KYMO_UNWIND_POOLS_MAX	 128	/* 128 MiB: 33 million rows */
+#define KYMO_UNWIND_PAGES_MAX	 262144 /* of all files: 16 GiB of them */
+#define KYMO_UNWIND_FILES_MAX	 16384
 
 /* Where the caller's stack begins: the CFA, its stack pointer at the call. */
 enum kymo_unwind_cfa {

@@ -10,9 +10,10 @@
 #include "base/hmap.h"
 #include "python/python.h"
 
-#define FILES_MAX  65536
-#define NAME_BATCH 512 /* offsets in one job */
-#define TAKE_BATCH 4096
+#define FILES_MAX      65536
+#define NAME_BATCH     512 /* offsets in one job */
+#define TAKE_BATCH     4096
+#define UNWIND_OUT_MAX 4 /* tables being made: names are not to wait behind many */
 
 enum file_state { FILE_NEW, FILE_ASKED, FILE_KNOWN };
 
@@ -53,6 +54,10 @@ struct files {
 	size_t files_n, files_cap;
 	size_t inspect_next; /* files before it have been asked for */
 	size_t inspect_out;  /* asked, not answered */
+	/* files whose tables are to be made; those before unwind_next have been asked for */
+	uint32_t *to_unwind;
+	size_t to_unwind_n, to_unwind_cap;
+	size_t unwind_next, unwind_out;
 	struct name_job *jobs;
 	size_t jobs_n, jobs_cap, jobs_out;
 	uint64_t next_cookie;
@@ -92,6 +97,7 @@ void files_free(struct files *f)
 	free(f->files);
 	free(f->jobs);
 	free(f->to_name);
+	free(f->to_unwind);
 	free(f->late);
 	hmap_release(&f->by_key);
 	hmap_release(&f->by_binary);
@@ -224,6 +230,21 @@ static void submit_inspects(struct files *f)
 	}
 }
 
+static void submit_unwinds(struct files *f)
+{
+	while (f->unwind_out < UNWIND_OUT_MAX && f->unwind_next < f->to_unwind_n) {
+		uint32_t index = f->to_unwind[f->unwind_next];
+		struct worker_file wf = reach(&f->files[index]);
+
+		if (worker_submit(f->worker, WORKER_UNWIND, &wf, NULL, 0, index) < 0)
+			return;
+		f->unwind_next++;
+		f->unwind_out++;
+	}
+	if (f->unwind_next == f->to_unwind_n)
+		f->unwind_next = f->to_unwind_n = 0;
+}
+
 static int queue_unnamed(struct files *f, const struct merge_unnamed *u)
 {
 	uint32_t *index = hmap_get(&f->by_binary, &u->binary);
@@ -339,6 +360,35 @@ static void tell_python(struct files *f, const struct file *file, const struct e
 		(void)kern_set_python_binary(f->kern, &key, &binary);
 }
 
+static int take_unwind(struct files *f, const struct worker_reply *reply)
+{
+	struct kymo_file_key key;
+	const struct file *file;
+
+	f->unwind_out--;
+	if (reply->cookie >= f->files_n)
+		return -EBADMSG;
+	file = &f->files[reply->cookie];
+	if (file->superseded)
+		return 0;
+	key = (struct kymo_file_key){ .inode = file->inode, .dev = file->dev };
+	if (reply->error < 0) {
+		/* Without .eh_frame, or of another machine: an answer, not a failure. */
+		f->stats.failed_unwind += reply->error != -ENOENT && reply->error != -ENOTSUP;
+		return 0;
+	}
+	f->stats.failed_unwind += kern_set_unwind(f->kern, &key, reply->table) < 0;
+	return 0;
+}
+
+static int ask_unwind(struct files *f, uint32_t index)
+{
+	if (array_reserve(&f->to_unwind, &f->to_unwind_cap, f->to_unwind_n + 1) < 0)
+		return -ENOMEM;
+	f->to_unwind[f->to_unwind_n++] = index;
+	return 0;
+}
+
 static int take_inspect(struct files *f, const struct worker_reply *reply)
 {
 	struct file *file;
@@ -355,6 +405,8 @@ static int take_inspect(struct files *f, const struct worker_reply *reply)
 	}
 	file->build_id = reply->facts.build_id;
 	tell_python(f, file, &reply->facts);
+	if (reply->facts.is_elf && ask_unwind(f, (uint32_t)reply->cookie) < 0)
+		return -ENOMEM;
 	if (!file->binary || !file->build_id.size)
 		return 0;
 	if (array_reserve(&f->late, &f->late_cap, f->late_n + 1) < 0)
@@ -454,8 +506,9 @@ int files_pump(struct files *f, struct late_names **ret_names)
 	int r = 0;
 
 	while ((reply = worker_fetch(f->worker))) {
-		int q = reply->kind == WORKER_INSPECT ? take_inspect(f, reply)
-						      : take_names(f, reply, &names);
+		int q = reply->kind == WORKER_INSPECT  ? take_inspect(f, reply)
+			: reply->kind == WORKER_UNWIND ? take_unwind(f, reply)
+						       : take_names(f, reply, &names);
 
 		worker_reply_free(reply);
 		if (q < 0)
@@ -464,6 +517,7 @@ int files_pump(struct files *f, struct late_names **ret_names)
 	if (add_build_ids(f, &names) < 0)
 		r = -ENOMEM;
 	submit_inspects(f);
+	submit_unwinds(f);
 	if (take_unnamed(f) < 0)
 		r = -ENOMEM;
 	submit_names(f);
@@ -481,7 +535,8 @@ size_t files_pending(struct files *f)
 
 size_t files_uninspected(const struct files *f)
 {
-	return f->inspect_out + (f->files_n - f->inspect_next);
+	return f->inspect_out + (f->files_n - f->inspect_next) + f->unwind_out +
+	       (f->to_unwind_n - f->unwind_next);
 }
 
 void files_stats(const struct files *f, struct files_stats *ret)

@@ -24,6 +24,8 @@
 
 /* How often the rings are drained: their records need no wake-ups, which would cost more than a walk. */
 #define DRAIN_NS (100 * NS_PER_MSEC)
+/* While files are being looked at: stacks in them are short until their rules are there. */
+#define LOOKING_NS (5 * NS_PER_MSEC)
 /* A record is delivered this long after its time: by then those before it have arrived from every CPU. */
 #define LAG_NS (20 * NS_PER_MSEC)
 /* How long the start may wait for the files of processes that already run. */
@@ -478,7 +480,7 @@ int pipeline_step(struct pipeline *p)
 
 uint64_t pipeline_next_ns(const struct pipeline *p)
 {
-	uint64_t next = clock_mono_ns() + DRAIN_NS;
+	uint64_t next = clock_mono_ns() + (files_uninspected(p->files) ? LOOKING_NS : DRAIN_NS);
 
 	if (p->closing)
 		return p->end_ns + LAG_NS;

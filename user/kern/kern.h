@@ -15,6 +15,7 @@
 #include "kymo/record.h"
 #include "model/process.h"
 #include "model/sample.h"
+#include "unwind/unwind.h"
 
 struct kern;
 
@@ -105,5 +106,11 @@ int kern_stats(struct kern *k, struct kern_stats *ret);
 int kern_set_python_layout(struct kern *k, uint32_t index, const struct kymo_python_layout *layout);
 int kern_set_python_binary(struct kern *k, const struct kymo_file_key *file,
 			   const struct kymo_python_binary *binary);
+
+/*
+ * How to unwind a file's code; the rows are copied. Replaces what was known of the file. NULL: it
+ * is forgotten. 0; -ENOSPC when the tables are full; -ENOTSUP for another machine; -ENOMEM, -errno.
+ */
+int kern_set_unwind(struct kern *k, const struct kymo_file_key *file, const struct unwind_table *t);
 
 #endif

@@ -174,6 +174,8 @@ int kern_open(const struct kern_options *options, struct kern **ret, char **ret_
 	k->order.max_bytes = QUEUE_BYTES_MAX;
 	r = load(k, options, ret_message);
 	if (r == 0)
+		r = unwind_open(k);
+	if (r == 0)
 		r = open_rings(k, ret_message);
 	if (r < 0) {
 		kern_close(k);
@@ -191,6 +193,7 @@ void kern_close(struct kern *k)
 	events_stop(k);
 	sideband_close(k->sideband);
 	ring_buffer__free(k->ring);
+	unwind_close(k);
 	kymo_bpf__destroy(k->skeleton);
 	order_release(&k->order);
 	if (k->stats_fd >= 0)

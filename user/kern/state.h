@@ -12,10 +12,12 @@
 #include "kern/sideband.h"
 
 struct kymo_bpf;
+struct tables;
 
 struct kern {
 	struct kymo_bpf *skeleton;
 	struct ring_buffer *ring;
+	struct tables *unwind;
 	struct sideband *sideband;
 	struct order order;
 	struct bpf_link **links; /* an event per CPU and kind, a tracepoint: while it samples */
@@ -39,6 +41,10 @@ void events_stop(struct kern *k);
 int ring_on_record(void *context, void *data, size_t size);
 /* sideband.c hands each event here. */
 void ring_on_event(void *context, const struct process_event *event);
+
+/* unwind.c: the tables of kern_set_unwind, with the vDSO's in them. 0 or -errno. */
+int unwind_open(struct kern *k);
+void unwind_close(struct kern *k);
 
 /* cpus.c: numbers of the online CPUs, malloced. 0 or -errno. */
 int cpus_online(uint32_t **ret, size_t *ret_n);

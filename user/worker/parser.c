@@ -14,6 +14,7 @@
 #include "elf/demangle.h"
 #include "elf/inspect.h"
 #include "elf/symbols.h"
+#include "unwind/serial.h"
 #include "worker/cache.h"
 #include "worker/channel.h"
 #include "worker/protocol.h"
@@ -103,6 +104,36 @@ static int serve_names(struct parser *p, const struct parse_request *q, int fd)
 	return r;
 }
 
+DEFINE_CLEANUP(struct unwind_table *, unwind_table_free);
+
+static int make_table(int fd, struct buf *ret)
+{
+	_cleanup_(unwind_table_freep) struct unwind_table *t = NULL;
+	int r = unwind_table_build(fd, &t);
+
+	return r < 0 ? r : unwind_serial_write(t, ret);
+}
+
+static int serve_unwind(struct parser *p, const struct parse_request *q, int fd)
+{
+	_cleanup_(buf_release) struct buf b = { 0 };
+	size_t at = 0, n;
+	int r = make_table(fd, &b);
+
+	if (r < 0)
+		return send_error(p, q, r);
+	do {
+		struct parse_reply reply = { .sequence = q->sequence };
+
+		n = b.size - at < sizeof(p->body) ? b.size - at : sizeof(p->body);
+		reply.names_n = (uint32_t)n;
+		reply.last = at + n == b.size;
+		r = send_reply(p, &reply, b.data + at, n);
+		at += n;
+	} while (r == 0 && at < b.size);
+	return r;
+}
+
 static int serve(struct parser *p)
 {
 	_cleanup_close_ int fd = -1;
@@ -121,6 +152,8 @@ static int serve(struct parser *p)
 		r = serve_inspect(p, &q, fd);
 	else if (q.kind == WORKER_NAME)
 		r = serve_names(p, &q, fd);
+	else if (q.kind == WORKER_UNWIND)
+		r = serve_unwind(p, &q, fd);
 	else
 		r = -EBADMSG;
 	return r == 0 && p->leaving ? -EPIPE : r;

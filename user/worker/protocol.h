@@ -58,7 +58,8 @@ struct parse_request {
 	struct file_identity identity;
 };
 
-/* INSPECT: struct elf_facts behind it. NAME: names_n times struct name_record and its bytes, in one or more packets. */
+/* INSPECT: struct elf_facts behind it. NAME: names_n times struct name_record and its bytes, in one or more packets. UNWIND: so are names_n bytes of a table
+ * (unwind/serial.h). */
 struct parse_reply {
 	uint32_t magic, sequence;
 	int32_t error; /* then nothing is behind it */

@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "unwind/serial.h"
 
 /* Of one job; 512 offsets with long C++ names take 100 KB. */
 #define TEXT_MAX (64U << 20)
@@ -43,6 +44,7 @@ void reply_free(struct reply *r)
 	free(r->public.names);
 	free(r->at);
 	buf_release(&r->text);
+	unwind_table_free(r->public.table);
 	free(r);
 }
 
@@ -123,6 +125,22 @@ static int take_facts(struct reply *r, struct reader *in)
 	return 0;
 }
 
+/* Its bytes are kept until all are there: only a whole table can be checked. */
+static int take_table(struct reply *r, struct reader *in, const struct parse_reply *head)
+{
+	size_t size = (size_t)(in->end - in->p);
+	int q;
+
+	if (head->names_n != size || !size || r->text.size + size > UNWIND_SERIAL_BYTES_MAX)
+		return -EPROTO;
+	q = buf_append(&r->text, in->p, size);
+	if (q < 0 || !head->last)
+		return q;
+	q = unwind_serial_read(r->text.data, r->text.size, &r->public.table);
+	buf_release(&r->text);
+	return q == -EBADMSG ? -EPROTO : q;
+}
+
 int reply_take(struct reply *r, const void *packet, size_t size, uint32_t sequence,
 	       size_t asked_until, bool *ret_last, bool *ret_leaving)
 {
@@ -142,6 +160,8 @@ int reply_take(struct reply *r, const void *packet, size_t size, uint32_t sequen
 		return head.last ? head.error : -EPROTO;
 	if (r->public.kind == WORKER_INSPECT)
 		return head.last ? take_facts(r, &in) : -EPROTO;
+	if (r->public.kind == WORKER_UNWIND)
+		return take_table(r, &in, &head);
 	/* An empty packet that is not the last could go on for ever. */
 	if (head.names_n > asked_until - r->have || (!head.names_n && !head.last))
 		return -EPROTO;
@@ -154,7 +174,10 @@ int reply_take(struct reply *r, const void *packet, size_t size, uint32_t sequen
 
 size_t reply_bytes(const struct reply *r)
 {
-	return sizeof(*r) + r->wanted * (sizeof(*r->public.names) + sizeof(*r->at)) + r->text.cap;
+	size_t table = r->public.table ? unwind_table_bytes(r->public.table) : 0;
+
+	return sizeof(*r) + table + r->wanted * (sizeof(*r->public.names) + sizeof(*r->at)) +
+	       r->text.cap;
 }
 
 void reply_finish(struct reply *r, int error)
@@ -163,6 +186,7 @@ void reply_finish(struct reply *r, int error)
 	if (error < 0) {
 		free(TAKE_PTR(r->public.names));
 		r->public.names_n = 0;
+		buf_release(&r->text);
 		return;
 	}
 	for (size_t i = 0; i < r->have; i++) {

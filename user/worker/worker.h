@@ -14,6 +14,7 @@
 
 #include "elf/inspect.h" /* struct elf_facts: build-id, interpreter facts */
 #include "model/frame.h"
+#include "unwind/unwind.h"
 
 struct worker;
 
@@ -31,6 +32,7 @@ struct worker_file {
 enum worker_job_kind {
 	WORKER_INSPECT = 1, /* build-id and interpreter facts */
 	WORKER_NAME = 2,    /* names for file offsets */
+	WORKER_UNWIND = 3,  /* the rules of its .eh_frame */
 };
 
 struct worker_name {
@@ -44,10 +46,11 @@ struct worker_reply {
 	enum worker_job_kind kind;
 	uint64_t cookie;
 	int error; /* 0; -ENOENT file gone, -ESTALE another file by now, -EINVAL not a regular file, -EBADMSG not
-		    * parsable, -ENOTSUP 32-bit or big-endian, -ETIMEDOUT, -EPIPE killed the worker, -errno */
+		    * parsable, UNWIND: -ENOENT also where the file has no rules, -ENOTSUP 32-bit or big-endian, -ETIMEDOUT, -EPIPE killed the worker, -errno */
 	struct elf_facts facts;	   /* INSPECT */
 	struct worker_name *names; /* NAME: one per offset asked, same order */
 	size_t names_n;
+	struct unwind_table *table; /* UNWIND: sound; owned by the reply */
 };
 
 /* Starts the thread and its two processes. 0 or -errno. */
