@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whole native stacks of code without frame pointers, in their true order."""
+
+import re
+
+import pytest
+from profile import folded
+
+FLAGS = ("-fomit-frame-pointer",)
+HZ = 499
+# Until the rules of a program that has just been started are there, its stacks are short.
+LATE_SECONDS = 0.4
+CHAIN = ["first", "second", "third", "leaf"]
+# What stands between the program's start and the first function of ours, and between a signal and its handler.
+WAYS = {
+    "chain": ["main", *CHAIN],
+    "deep": ["main", *["down"] * 201, "leaf"],
+    "signal": ["main", "interrupted", "handler", *CHAIN],
+    "thread": ["in_thread", *CHAIN],
+}
+OURS = {name for way in WAYS.values() for name in way}
+
+
+def ours(stack):
+    return [n for n in (re.sub(r" \(.*", "", f) for f in stack) if n in OURS]
+
+
+def recorded(kymo, *command):
+    kymo.run("record", "-q", "-F", HZ, "-o", "u.kymo", "--", *command)
+    return kymo.cwd / "u.kymo"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_stacks_are_exact(kymo, compiled, way):
+    path = recorded(kymo, compiled("chain.c", *FLAGS), way, 3)
+    exact = late = other = 0
+    for stack, ns in folded(kymo, path):
+        names = ours(stack)
+        if names == WAYS[way]:
+            exact += ns
+        elif names == ["leaf"]:
+            late += ns
+        elif "leaf" in names:
+            other += ns
+    assert other == 0
+    assert late <= LATE_SECONDS * 1e9, late / 1e9
+    assert exact >= 1e9
