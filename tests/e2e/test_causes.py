@@ -70,6 +70,8 @@ def test_disk_reads_belong_to_who_reads(kymo, disk_file):
     assert 0.95 * read <= mine <= 1.1 * read, (mine, read)
     computing, _ = charged(folded(kymo, "r.kymo", "--value", "io"), "only_computes")
     assert computing <= 0.01 * total
+    report = kymo.run("report", "--value", "io", "r.kymo").stdout
+    assert re.search(r"^[\d,]+ samples = .* of disk traffic; ", report, re.M) and re.search(r"^\S+ [KMG]iB read, ", report, re.M), report
     # while the clock sees both
     cpu = folded(kymo, "r.kymo")
     computing, total = charged(cpu, "only_computes")

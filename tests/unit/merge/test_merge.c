@@ -340,6 +340,36 @@ static void seen_changes_balance(void **state)
 			 last.counters.involuntary_switches - first.counters.involuntary_switches);
 }
 
+/* Samples of other sources in between: they have a weight, and take nothing from what the clock sees. */
+static void only_the_clock_sees(void **state)
+{
+	struct fixture *f = *state;
+	const struct sample_frame frame = native(1, 1);
+	struct kymo_sample s = sample_of(1, 1, 1000 * MS);
+	struct tick *t;
+
+	for (unsigned int i = 0; i < 4; i++) {
+		s.source = i % 2 ? KYMO_SOURCE_CPU : KYMO_SOURCE_FAULT;
+		s.weight = 4096;
+		s.counters.cpu_ns += 100;
+		s.counters.rss_anon_pages += 10;
+		assert_int_equal(merge_sample(f->m, &s, f->thread, &frame, 1), 0);
+	}
+	t = close_at(f->m, 2000 * MS);
+	assert_int_equal(t->rows_n, 2);
+	assert_int_equal(t->rows[0].source, KYMO_SOURCE_CPU);
+	assert_int_equal(t->rows[0].seen.cpu_ns, 200);
+	assert_int_equal(t->rows[0].seen.rss_anon_pages, 20);
+	assert_int_equal(t->rows[1].source, KYMO_SOURCE_FAULT);
+	assert_int_equal(t->rows[1].weight, 2 * 4096);
+	assert_int_equal(t->rows[1].seen.cpu_ns, 0);
+	assert_int_equal(t->rows[1].seen.rss_anon_pages, 0);
+	tick_free(t);
+	/* Known by a fault alone, it is forgotten as any other. */
+	merge_thread_ended(f->m, 1);
+	assert_int_equal(f->m->thread_seen.count, 0);
+}
+
 static void rss_is_the_process_s_and_cpu_the_thread_s(void **state)
 {
 	struct fixture *f = *state;
@@ -660,6 +690,7 @@ int main(void)
 		TEST(stacks_are_a_tree_with_lower_parents),
 		TEST(stacks_are_the_same_only_as_a_whole),
 		TEST(seen_changes_balance),
+		TEST(only_the_clock_sees),
 		TEST(rss_is_the_process_s_and_cpu_the_thread_s),
 		TEST(ended_threads_and_reused_ids_start_anew),
 		TEST(ended_processes_are_forgotten),
