@@ -45,7 +45,10 @@ static __always_inline __u64 fault_bytes(struct bpf_perf_event_data *ctx)
 	if (bpf_core_read(&data, sizeof(data), &kernel_ctx->data) == 0 &&
 	    BPF_CORE_READ(data, sample_flags) & PERF_SAMPLE_DATA_PAGE_SIZE)
 		bytes = BPF_CORE_READ(data, data_page_size);
-	return bytes ? bytes : config.page_bytes;
+	if (bytes)
+		return bytes;
+	count(KYMO_COUNTER_FAULT_SIZE_UNKNOWN);
+	return config.page_bytes;
 }
 
 /*

@@ -11,6 +11,9 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/utsname.h>
+#include <sys/vfs.h>
+#include <linux/magic.h>
 
 #define PAGE	   4096UL
 #define HUGE_BYTES (2UL << 20)
@@ -199,6 +202,25 @@ static bool huge_pages_on_demand(void)
 	return strstr(text, "[always]") || strstr(text, "[madvise]");
 }
 
+static bool kernel_is_before(unsigned major, unsigned minor)
+{
+	unsigned m = 0, n = 0;
+	struct utsname host;
+
+	assert_int_equal(uname(&host), 0);
+	assert_int_equal(sscanf(host.release, "%u.%u", &m, &n), 2);
+	return m < major || (m == major && n < minor);
+}
+
+/* Before 6.3 the page's size is told too late: such faults are counted. */
+static bool size_unknown(const struct session *s)
+{
+	uint64_t counters[KYMO_COUNTER_MAX];
+
+	assert_int_equal(kern_counters(s->k, counters), 0);
+	return counters[KYMO_COUNTER_FAULT_SIZE_UNKNOWN] > 0;
+}
+
 /* Each byte is brought in once, whatever the size of the page: the sum is exact. */
 static void test_huge_pages(void **state)
 {
@@ -215,6 +237,12 @@ static void test_huge_pages(void **state)
 		skip();
 	}
 	sum = grown(&s, &options, (struct growth){ 128UL << 20, 1, MADV_HUGEPAGE });
+	if (size_unknown(&s)) {
+		session_close(&s);
+		assert_true(kernel_is_before(6, 3));
+		print_message("skip: the kernel tells the size of a page since 6.3\n");
+		skip();
+	}
 	assert_true(sum.bytes == 128UL << 20);
 	for (size_t i = 0; i < s.samples_n; i++)
 		huge += leaf_is(&s.samples[i], touch) && s.samples[i].head.weight == HUGE_BYTES;
@@ -232,10 +260,11 @@ struct transfer {
 	long number; /* of the system call */
 };
 
-/* 0, or -errno where the file system has no direct I/O. */
+/* 0, or -EOPNOTSUPP where the file is not on a disk that can be told to do without the cache. */
 static int make_file(struct transfer *t)
 {
 	static char block[BLOCK_BYTES];
+	struct statfs fs;
 	int fd;
 
 	snprintf(t->path, sizeof(t->path), "/var/tmp/kymo-test-%d", getpid());
@@ -244,10 +273,14 @@ static int make_file(struct transfer *t)
 	for (size_t done = 0; done < FILE_BYTES; done += BLOCK_BYTES)
 		assert_int_equal(write(fd, block, BLOCK_BYTES), BLOCK_BYTES);
 	assert_int_equal(fsync(fd), 0);
+	assert_int_equal(fstatfs(fd, &fs), 0);
 	close(fd);
 	fd = open(t->path, O_RDWR | O_DIRECT | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
+	if (fd < 0 || fs.f_type == TMPFS_MAGIC) {
+		if (fd >= 0)
+			close(fd);
+		return -EOPNOTSUPP;
+	}
 	close(fd);
 	return 0;
 }
