@@ -11,6 +11,7 @@
 #include "cmd/cmd.h"
 #include "cmd/open.h"
 #include "cmd/options.h"
+#include "cmd/report.h"
 #include "cmd/screen.h"
 #include "cmd/summary.h"
 #include "model/sample.h"
@@ -25,9 +26,10 @@ DEFINE_CLEANUP(struct query_result *, query_free);
 struct report_options {
 	struct input_options input;
 	uint64_t limit;
+	enum view { VIEW_FUNCTIONS, VIEW_PROCESSES } view;
 };
 
-enum { KEY_LIMIT = 0x200 };
+enum { KEY_LIMIT = 0x200, KEY_PROCESSES };
 
 static error_t report_parse(int key, char *arg, struct argp_state *state)
 {
@@ -39,13 +41,20 @@ static error_t report_parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_LIMIT:
 		return options_number(state, "--limit", arg, 0, UINT32_MAX, &o->limit);
+	case KEY_PROCESSES:
+		o->view = VIEW_PROCESSES;
+		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}
 }
 
 static const struct argp_option report_options[] = {
-	{ "limit", KEY_LIMIT, "N", 0, "At most N functions (default 30, 0 = all)", 0 },
+	{ "processes", KEY_PROCESSES, NULL, 0,
+	  "Processes instead of functions, by the kernel's own account: exact CPU time and the "
+	  "sampled estimate, memory, faults, storage bytes, switches",
+	  0 },
+	{ "limit", KEY_LIMIT, "N", 0, "At most N functions or processes (default 30, 0 = all)", 0 },
 	{ 0 },
 };
 
@@ -64,7 +73,13 @@ static const struct argp report_argp = {
 	       "io "
 	       "the shares are of bytes: memory that was brought in by the page faults of a "
 	       "function, blocks that it made the disk read or write (of buffered writes only "
-	       "those that it waited for: the others are the kernel's flusher's).",
+	       "those that it waited for: the others are the kernel's flusher's). With "
+	       "--processes: cpu is exact, sampled +- one standard error is what the samples make "
+	       "of "
+	       "it; rss is the last reading before its end; major faults are among the faults, "
+	       "forced switches among the switches; a program that another took the place of "
+	       "(exec) "
+	       "has a line of its own.",
 };
 
 /* ---- the table ---- */
@@ -253,7 +268,9 @@ int cmd_report(int argc, char **argv)
 	if (input_open(&o.input, &p) < 0 || input_select(&o.input, p, &sel) < 0)
 		return 1;
 	sel.merge_processes = true;
-	if (report(&screen, p, &sel, o.limit) < 0)
+	r = o.view == VIEW_PROCESSES ? report_processes(&screen, p, &sel, o.limit)
+				     : report(&screen, p, &sel, o.limit);
+	if (r < 0)
 		return 1;
 	return screen_finish(&screen);
 }

@@ -2,11 +2,13 @@
 #include "cmd/screen.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "model/frame.h"
@@ -84,4 +86,27 @@ int screen_finish(struct screen *s)
 	if (fflush(s->out) == 0 && !ferror(s->out))
 		return 0;
 	return output_failed(NULL, errno ? -errno : -EIO) < 0;
+}
+
+void print_line(struct screen *s, const char *text)
+{
+	struct buf b = { 0 };
+	const char *line = append_text(&b, text, s->columns, false) == 0 ? buf_str(&b) : NULL;
+
+	fprintf(s->out, "%s\n", line ? line : "");
+	buf_release(&b);
+}
+
+void print_cut(struct screen *s, enum screen_style style, const char *fmt, ...)
+{
+	_cleanup_free_ char *text = NULL;
+	va_list args;
+
+	va_start(args, fmt);
+	if (vasprintf(&text, fmt, args) < 0)
+		text = NULL;
+	va_end(args);
+	fputs(style == STYLE_PLAIN ? "" : screen_style(s, style), s->out);
+	print_line(s, text ? text : "");
+	fputs(style == STYLE_PLAIN ? "" : screen_plain(s), s->out);
 }

@@ -45,6 +45,10 @@ int output_failed(const char *path, int error);
 /* Flushes: 0, or 1 with the reason told. */
 int screen_finish(struct screen *s);
 
+/* A line of text from outside, safe and cut where the screen ends; of a format, in a style. */
+void print_line(struct screen *s, const char *text);
+void print_cut(struct screen *s, enum screen_style style, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 /* Appends text made safe for a terminal, cut to `columns` with an ellipsis; pads when asked. */
 int append_text(struct buf *b, const char *text, size_t columns, bool pad);
 /* A function's name, padded; where it does not fit, without Python's ".<locals>" first. */

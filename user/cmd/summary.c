@@ -2,7 +2,6 @@
 #include "cmd/summary.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -17,16 +16,6 @@
 #define WORST_WIDTH 12
 #define AT_WIDTH    6
 #define WORDS_AT    (LABEL_WIDTH + MEAN_WIDTH + WORST_WIDTH + 2 + AT_WIDTH + 2)
-
-/* Prints a line of text from outside, safe and cut to the screen. */
-static void print_text(struct screen *s, const char *text)
-{
-	struct buf b = { 0 };
-	const char *line = append_text(&b, text, s->columns, false) == 0 ? buf_str(&b) : NULL;
-
-	fprintf(s->out, "%s\n", line ? line : "");
-	buf_release(&b);
-}
 
 /* A damaged profile has any value. */
 static uint64_t whole(double value)
@@ -58,7 +47,7 @@ static void print_host(struct screen *s, struct profile *p, const struct query_s
 		     cpus, cpus == 1 ? "" : "s", *size ? ", " : "", size) < 0)
 		return;
 	fputs(screen_style(s, STYLE_BOLD), s->out);
-	print_text(s, line);
+	print_line(s, line);
 	fputs(screen_plain(s), s->out);
 	free(line);
 }
@@ -325,24 +314,6 @@ static void print_ends(struct screen *s, const struct query_result *r)
 	for (size_t i = 0; i < n; i++)
 		print_cause(s, end_names[causes[i]], r->ends[causes[i]], i + 1 == n, &column);
 	fputc('\n', s->out);
-}
-
-/* A line that is cut where the screen ends. */
-static void print_cut(struct screen *s, enum screen_style style, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-
-static void print_cut(struct screen *s, enum screen_style style, const char *fmt, ...)
-{
-	_cleanup_free_ char *text = NULL;
-	va_list args;
-
-	va_start(args, fmt);
-	if (vasprintf(&text, fmt, args) < 0)
-		text = NULL;
-	va_end(args);
-	fputs(style == STYLE_PLAIN ? "" : screen_style(s, style), s->out);
-	print_text(s, text ? text : "");
-	fputs(style == STYLE_PLAIN ? "" : screen_plain(s), s->out);
 }
 
 static int count_lost(struct profile *p, const struct query_selection *sel, int64_t *ret)

@@ -66,13 +66,6 @@ static int add_process(struct aggregate *a, const struct process *info, uint32_t
 	return 0;
 }
 
-static bool selects_process(const struct query_selection *s, const struct process *info)
-{
-	if (s->pid && s->pid != info->pid)
-		return false;
-	return !s->comm || strncmp(s->comm, info->comm, sizeof(info->comm)) == 0;
-}
-
 static int view_threads(struct aggregate *a)
 {
 	static const struct process unknown = { .comm = "[unknown]" };
@@ -95,7 +88,7 @@ static int view_threads(struct aggregate *a)
 			if (!v->comm)
 				return -ENOMEM;
 		}
-		v->selected = selects_process(a->selection, info);
+		v->selected = query_selects_process(a->selection, info);
 	}
 	return 0;
 }

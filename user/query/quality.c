@@ -80,12 +80,10 @@ static int collect_segment(struct collector *c, const struct query_selection *s,
 {
 	const struct profile *p = c->profile;
 
-	hmap_release(&c->selected);
-	hmap_init(&c->selected, sizeof(uint32_t), sizeof(uint8_t), 0);
-	for (size_t i = 0; i < p->ticks_n; i++)
-		if (p->ticks[i].segment == segment && query_selects_tick(p, s, &p->ticks[i]) &&
-		    !hmap_put(&c->selected, &p->ticks[i].id, NULL))
-			return -ENOMEM;
+	int r = segment_select_ticks(p, s, segment, &c->selected);
+
+	if (r < 0)
+		return r;
 	return store_read_quality(p->segments[segment].reader, collect, c);
 }
 

@@ -21,6 +21,13 @@ bool query_selects_tick(const struct profile *p, const struct query_selection *s
 	return !s->tick || s->tick(s->tick_data, t);
 }
 
+bool query_selects_process(const struct query_selection *s, const struct process *p)
+{
+	if (s->pid && s->pid != p->pid)
+		return false;
+	return !s->comm || strncmp(s->comm, p->comm, sizeof(p->comm)) == 0;
+}
+
 static void aggregate_release(struct aggregate *a)
 {
 	if (a->segment)

@@ -37,6 +37,9 @@ struct query_selection {
 bool query_selects_tick(const struct profile *p, const struct query_selection *s,
 			const struct profile_tick *t);
 
+/* By its pid and comm alone. */
+bool query_selects_process(const struct query_selection *s, const struct process *p);
+
 /* Sums saturate: hostile weights cannot wrap to something that looks right. */
 struct query_value {
 	uint64_t weight; /* in the source's unit */

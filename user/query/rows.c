@@ -23,9 +23,7 @@ static bool selects(const struct query_selection *s, const struct query_row *row
 {
 	if (s->source && s->source != row->row->source)
 		return false;
-	if (s->pid && s->pid != row->process->pid)
-		return false;
-	return !s->comm || strncmp(s->comm, row->process->comm, sizeof(row->process->comm)) == 0;
+	return query_selects_process(s, row->process);
 }
 
 static void look_up(const struct segment *s, struct query_row *row)

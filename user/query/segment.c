@@ -38,6 +38,18 @@ int segment_load(struct profile *p, struct segment *s)
 	return r < 0 ? profile_fail(p, NULL, r) : 0;
 }
 
+int segment_select_ticks(const struct profile *p, const struct query_selection *s, uint32_t segment,
+			 struct hmap *ret)
+{
+	hmap_release(ret);
+	hmap_init(ret, sizeof(uint32_t), sizeof(uint8_t), 0);
+	for (size_t i = 0; i < p->ticks_n; i++)
+		if (p->ticks[i].segment == segment && query_selects_tick(p, s, &p->ticks[i]) &&
+		    !hmap_put(ret, &p->ticks[i].id, NULL))
+			return -ENOMEM;
+	return 0;
+}
+
 const struct binary *segment_binary(const struct segment *s, uint32_t id)
 {
 	uint32_t i = idmap_find(&s->binaries, id);

@@ -7,8 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/hmap.h"
 #include "query/idmap.h"
-#include "query/profile.h"
+#include "query/query.h"
 #include "store/store.h"
 
 struct segment {
@@ -30,6 +31,10 @@ struct profile {
 
 /* Reads the tables, once. 0 or -errno (message set). */
 int segment_load(struct profile *p, struct segment *s);
+
+/* Ids of the segment's selected ticks, as keys: *ret is made anew. 0 or -ENOMEM. */
+int segment_select_ticks(const struct profile *p, const struct query_selection *s, uint32_t segment,
+			 struct hmap *ret);
 
 /* By id; NULL when the profile has none of that id. */
 const struct binary *segment_binary(const struct segment *s, uint32_t id);

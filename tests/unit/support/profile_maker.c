@@ -16,7 +16,8 @@ enum {
 	CAP_THREADS,
 	CAP_ROWS,
 	CAP_OFFSETS,
-	CAP_QUALITY
+	CAP_QUALITY,
+	CAP_ACCOUNTS,
 };
 
 /* Makes room for `more` items and returns the first of them. */
@@ -184,6 +185,12 @@ void maker_quality(struct maker *m, const char *counter, int64_t value)
 {
 	*GROW(m, quality, CAP_QUALITY, 1) =
 		(struct quality){ .counter = copy(counter), .value = value };
+}
+
+void maker_account(struct maker *m, uint32_t process, bool ended, const struct seen *change)
+{
+	*GROW(m, process_ticks, CAP_ACCOUNTS, 1) =
+		(struct process_tick){ .process = process, .ended = ended, .change = *change };
 }
 
 static int compare_rows(const void *pa, const void *pb)

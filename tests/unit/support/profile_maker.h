@@ -24,7 +24,7 @@ struct maker {
 	struct tick tick;						  /* the one at hand */
 	uint32_t ticks;							  /* closed */
 	uint32_t binaries, functions, frames, stacks, processes, threads; /* ids given */
-	size_t caps[12];
+	size_t caps[16];
 };
 
 void maker_init(struct maker *m);		       /* in a folder of its own under /tmp */
@@ -44,6 +44,8 @@ void maker_row_of(struct maker *m, uint32_t thread, uint32_t stack, uint32_t sou
 		  uint32_t count, uint64_t weight);
 void maker_health(struct maker *m, enum health_column column, int64_t value);
 void maker_quality(struct maker *m, const char *counter, int64_t value);
+/* The exact totals of a process (by the id of its thread, made by maker_thread) in the tick at hand. */
+void maker_account(struct maker *m, uint32_t process, bool ended, const struct seen *change);
 /* Writes the tick at hand and starts the next. */
 void maker_close_tick(struct maker *m);
 /* Ends the recording cleanly, or leaves it as a kill would. */
