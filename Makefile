@@ -30,7 +30,8 @@ PKG_LIBS := $(shell pkg-config --libs $(PACKAGES))
 comma := ,
 SANITIZERS := $(if $(SANITIZE),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -DKYMO_SANITIZED)
 CFLAGS ?= -O2 -g
-KYMO_CFLAGS := -std=gnu17 -Wall -Wextra -Werror -D_GNU_SOURCE -Iuser -Iinclude $(PKG_CFLAGS) $(SANITIZERS)
+# Records are read where they lie in byte buffers, as kernel code does: hence no type-based aliasing.
+KYMO_CFLAGS := -std=gnu17 -fno-strict-aliasing -Wall -Wextra -Werror -D_GNU_SOURCE -Iuser -Iinclude $(PKG_CFLAGS) $(SANITIZERS)
 
 # From the top down, a slash between those that know nothing of each other (scripts/check-includes holds the rule).
 LEVELS := cmd agent export kern/proc/python/symbol/health/merge/query worker unwind elf/store model base
