@@ -2,6 +2,8 @@
 """Whole native stacks of code without frame pointers, in their true order."""
 
 import re
+import subprocess
+import time
 
 import pytest
 from profile import folded
@@ -45,3 +47,24 @@ def test_stacks_are_exact(kymo, compiled, way):
     assert other == 0
     assert late <= LATE_SECONDS * 1e9, late / 1e9
     assert exact >= 1e9
+
+
+BUSY = {
+    "perl": ["perl", "-e", "sub f { my $x = 0; $x += $_ * 2 for 1 .. 1000; $x } f() while 1"],
+    "python": ["/usr/bin/python3.11", "-c", "while True: sorted(range(200), key=lambda a: sum(range(a)))"],
+}
+
+
+@pytest.mark.parametrize("name", BUSY)
+def test_programs_that_run_are_whole(kymo, name):
+    """From the first sample on: their files are prepared before."""
+    with subprocess.Popen(BUSY[name]) as p:
+        try:
+            time.sleep(0.5)
+            kymo.run("record", "-q", "-F", HZ, "-d", 2, "-o", "u.kymo", "-p", p.pid)
+        finally:
+            p.kill()
+    report = kymo.run("report", "u.kymo").stdout
+    whole = re.search(r"([0-9.]+)% of user stacks are whole", report)
+    assert whole, report
+    assert float(whole[1]) >= 99.0, report

@@ -125,6 +125,7 @@ static struct file *file_add(struct files *f, const struct proc_mapping *m, uint
 /* The file that took over the inode: a compiler's output often gets that of the one just removed. */
 static struct file *file_succeed(struct files *f, const struct proc_mapping *m, uint32_t *index)
 {
+	struct kymo_file_key key = { .inode = m->inode, .dev = m->dev };
 	uint32_t before = *index;
 	struct file *file = file_add(f, m, index);
 
@@ -132,6 +133,8 @@ static struct file *file_succeed(struct files *f, const struct proc_mapping *m, 
 		return NULL;
 	file->successor = f->files[before].successor + 1;
 	f->files[before].superseded = true;
+	/* Its rules would be wrong for the new one, which may have none. */
+	(void)kern_set_unwind(f->kern, &key, NULL);
 	return file;
 }
 

@@ -24,8 +24,9 @@
 
 /* How often the rings are drained: their records need no wake-ups, which would cost more than a walk. */
 #define DRAIN_NS (100 * NS_PER_MSEC)
-/* While files are being looked at: stacks in them are short until their rules are there. */
-#define LOOKING_NS (5 * NS_PER_MSEC)
+/* While files are being looked at, and after the start, when a command maps its own: stacks are short until their rules are there. */
+#define LOOKING_NS  (5 * NS_PER_MSEC)
+#define STARTING_NS (300 * NS_PER_MSEC)
 /* A record is delivered this long after its time: by then those before it have arrived from every CPU. */
 #define LAG_NS (20 * NS_PER_MSEC)
 /* How long the start may wait for the files of processes that already run. */
@@ -50,6 +51,7 @@ struct pipeline {
 	struct writer *writer;
 	struct hmap starts; /* pid -> start_ns of processes with Python codes */
 
+	uint64_t start_ns;
 	uint64_t due_ns; /* the open tick's end */
 	bool closing;	 /* health has been read; samples up to end_ns are still on their way */
 	uint64_t end_ns, wall_ns;
@@ -366,6 +368,7 @@ int pipeline_start(struct pipeline *p, uint64_t *ret_start_ns)
 	if (r < 0)
 		return r;
 	merge_tick_begin(p->merge, now);
+	p->start_ns = now;
 	p->due_ns = now + p->options.tick_ns;
 	*ret_start_ns = now;
 	return kern_start(p->kern);
@@ -480,7 +483,9 @@ int pipeline_step(struct pipeline *p)
 
 uint64_t pipeline_next_ns(const struct pipeline *p)
 {
-	uint64_t next = clock_mono_ns() + (files_uninspected(p->files) ? LOOKING_NS : DRAIN_NS);
+	uint64_t now = clock_mono_ns();
+	bool soon = files_uninspected(p->files) || now < p->start_ns + STARTING_NS;
+	uint64_t next = now + (soon ? LOOKING_NS : DRAIN_NS);
 
 	if (p->closing)
 		return p->end_ns + LAG_NS;

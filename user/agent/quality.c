@@ -16,6 +16,7 @@ static const char *const own_names[QUALITY_OWN_MAX] = {
 	[QUALITY_NO_CODE] = "frames.no_code",
 	[QUALITY_FILES_FAILED] = "files.failed",
 	[QUALITY_NAMES_FAILED] = "names.failed",
+	[QUALITY_UNWIND_FAILED] = "unwind.failed",
 	[QUALITY_FILES_DROPPED] = "files.dropped",
 	[QUALITY_PROC_DROPPED] = "processes.dropped",
 	[QUALITY_ACCOUNTS_DROPPED] = "accounts.dropped",
@@ -60,6 +61,7 @@ static void read_own(const struct quality_sources *from, uint64_t own[QUALITY_OW
 	own[QUALITY_NO_CODE] = resolve.no_code;
 	own[QUALITY_FILES_FAILED] = files.failed_inspect;
 	own[QUALITY_NAMES_FAILED] = files.failed_names;
+	own[QUALITY_UNWIND_FAILED] = files.failed_unwind;
 	own[QUALITY_FILES_DROPPED] = files.dropped;
 	own[QUALITY_PROC_DROPPED] = procs.dropped;
 	own[QUALITY_ACCOUNTS_DROPPED] = accounts.dropped;
