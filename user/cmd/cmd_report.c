@@ -26,10 +26,10 @@ DEFINE_CLEANUP(struct query_result *, query_free);
 struct report_options {
 	struct input_options input;
 	uint64_t limit;
-	enum view { VIEW_FUNCTIONS, VIEW_PROCESSES } view;
+	enum view { VIEW_FUNCTIONS, VIEW_PROCESSES, VIEW_QUALITY } view;
 };
 
-enum { KEY_LIMIT = 0x200, KEY_PROCESSES };
+enum { KEY_LIMIT = 0x200, KEY_PROCESSES, KEY_QUALITY };
 
 static error_t report_parse(int key, char *arg, struct argp_state *state)
 {
@@ -42,7 +42,10 @@ static error_t report_parse(int key, char *arg, struct argp_state *state)
 	case KEY_LIMIT:
 		return options_number(state, "--limit", arg, 0, UINT32_MAX, &o->limit);
 	case KEY_PROCESSES:
-		o->view = VIEW_PROCESSES;
+	case KEY_QUALITY:
+		if (o->view)
+			return options_error(state, "--processes and --quality: one at a time");
+		o->view = key == KEY_PROCESSES ? VIEW_PROCESSES : VIEW_QUALITY;
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -54,6 +57,8 @@ static const struct argp_option report_options[] = {
 	  "Processes instead of functions, by the kernel's own account: exact CPU time and the "
 	  "sampled estimate, memory, faults, storage bytes, switches",
 	  0 },
+	{ "quality", KEY_QUALITY, NULL, 0,
+	  "What went wrong or is missing in the recording, and what recording cost", 0 },
 	{ "limit", KEY_LIMIT, "N", 0, "At most N functions or processes (default 30, 0 = all)", 0 },
 	{ 0 },
 };
@@ -79,7 +84,8 @@ static const struct argp report_argp = {
 	       "it; rss is the last reading before its end; major faults are among the faults, "
 	       "forced switches among the switches; a program that another took the place of "
 	       "(exec) "
-	       "has a line of its own.",
+	       "has a line of its own. With --quality: --pid and --comm select whose stacks are "
+	       "counted; the counters are of all.",
 };
 
 /* ---- the table ---- */
@@ -254,6 +260,19 @@ static int report(struct screen *s, struct profile *p, const struct query_select
 	return error;
 }
 
+static int report_view(struct screen *s, struct profile *p, const struct query_selection *sel,
+		       const struct report_options *o)
+{
+	switch (o->view) {
+	case VIEW_PROCESSES:
+		return report_processes(s, p, sel, o->limit);
+	case VIEW_QUALITY:
+		return report_quality(s, p, sel);
+	default:
+		return report(s, p, sel, o->limit);
+	}
+}
+
 int cmd_report(int argc, char **argv)
 {
 	_cleanup_(profile_closep) struct profile *p = NULL;
@@ -268,8 +287,7 @@ int cmd_report(int argc, char **argv)
 	if (input_open(&o.input, &p) < 0 || input_select(&o.input, p, &sel) < 0)
 		return 1;
 	sel.merge_processes = true;
-	r = o.view == VIEW_PROCESSES ? report_processes(&screen, p, &sel, o.limit)
-				     : report(&screen, p, &sel, o.limit);
+	r = report_view(&screen, p, &sel, &o);
 	if (r < 0)
 		return 1;
 	return screen_finish(&screen);

@@ -12,4 +12,7 @@
 int report_processes(struct screen *s, struct profile *p, const struct query_selection *sel,
 		     uint64_t limit);
 
+/* What went wrong, why stacks ended, what recording cost. 0, or -errno with the reason told. */
+int report_quality(struct screen *s, struct profile *p, const struct query_selection *sel);
+
 #endif

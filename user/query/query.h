@@ -130,6 +130,8 @@ struct query_quality {
 int query_quality(struct profile *p, const struct query_selection *s, struct query_quality **ret,
 		  size_t *ret_n);
 void query_quality_free(struct query_quality *q, size_t n);
+/* In words; NULL for one that this build does not know. Of a gauge the maximum tells, not the sum. */
+const char *query_quality_meaning(const char *counter, bool *ret_is_gauge);
 /* The counter's sum; 0 when it is absent. */
 int64_t query_quality_sum(const struct query_quality *q, size_t n, const char *counter);
 

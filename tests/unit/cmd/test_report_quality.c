@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* kymo report --quality: every counter in words, sums and maxima, why stacks ended, what it cost. */
+#include "unit/test.h"
+
+#include <stdio.h>
+
+#include "cmd/cmd.h"
+#include "model/sample.h"
+#include "unit/support/command.h"
+#include "unit/support/profile_maker.h"
+
+/* Two ticks of a second with 300 samples, 100 of them cut. */
+static void make(struct maker *m)
+{
+	uint32_t a, stack;
+
+	maker_init(m);
+	a = maker_thread(m, 100, "a");
+	stack = maker_stack(m, 0, maker_named_frame(m, FRAME_NATIVE, "f", "", 1));
+	for (uint32_t i = 0; i < 2; i++) {
+		maker_row_of(m, a, stack, KYMO_SOURCE_CPU, KYMO_END_WHOLE, 100, 1000);
+		maker_row_of(m, a, stack, KYMO_SOURCE_CPU, KYMO_END_NO_RULE, 50, 1000);
+		maker_quality(m, "bpf.ring_full", 1000 + i);
+		maker_quality(m, "sideband.lost", 3);
+		maker_quality(m, "of\033.tomorrow", 5);
+		maker_quality(m, "kymo.cpu_ns", 50000000);
+		maker_quality(m, "kymo.bpf_ns", 4000000);
+		maker_quality(m, "kymo.bpf_runs", 1000);
+		maker_quality(m, "kymo.rss_bytes", (2 - i) << 20);
+		maker_close_tick(m);
+	}
+	maker_finish(m, true);
+}
+
+static void assert_has(const struct run *r, const char *text)
+{
+	if (!strstr(r->out, text))
+		fail_msg("no '%s' in\n%s", text, r->out);
+}
+
+static void test_quality(void **state)
+{
+	char cut[128];
+	struct maker m;
+	struct run r;
+
+	(void)state;
+	make(&m);
+	r = RUN(cmd_report, "120", "--quality", m.path);
+	assert_int_equal(r.exit_code, 0);
+	assert_string_equal(r.err, "");
+	assert_has(&r,
+		   "       2,001  bpf.ring_full               samples lost: the ring buffer was "
+		   "full\n");
+	assert_has(&r, "           6  sideband.lost");
+	assert_has(&r, "          10  of\\x1b.tomorrow");
+	assert_has(&r, "         200  66.7%  whole\n");
+	snprintf(cut, sizeof(cut), "         100  33.3%%  %s\n", end_names[KYMO_END_NO_RULE]);
+	assert_has(&r, cut);
+	assert_has(&r, "5.00%  of one CPU: 100 ms in 2.00 s\n");
+	assert_has(&r, "4.00 us  a run in the kernel: 8.00 ms in 2,000 runs\n");
+	assert_has(&r, "2.0 MiB  of memory at most\n"); /* the larger one, not the sum */
+	run_free(&r);
+	maker_remove(&m);
+}
+
+static void test_selection(void **state)
+{
+	struct maker m;
+	struct run r;
+
+	(void)state;
+	make(&m);
+	r = RUN(cmd_report, "120", "--quality", "--since=1s", m.path);
+	assert_has(&r, "       1,001  bpf.ring_full");
+	assert_has(&r, "1.0 MiB  of memory at most\n");
+	run_free(&r);
+	assert_refused(RUN(cmd_report, NULL, "--quality", "--since=5s", m.path), "no tick");
+	assert_refused(RUN(cmd_report, NULL, "--quality", "--processes", m.path), "one at a time");
+	maker_remove(&m);
+}
+
+static void test_lines_fit(void **state)
+{
+	static const char *const widths[] = { "60", "80", "100", "132" };
+	struct maker m;
+
+	(void)state;
+	make(&m);
+	for (size_t i = 0; i < sizeof(widths) / sizeof(widths[0]); i++) {
+		struct run r = RUN(cmd_report, widths[i], "--quality", m.path);
+
+		assert_true(widest(r.out) <= strtoul(widths[i], NULL, 10));
+		run_free(&r);
+	}
+	maker_remove(&m);
+}
+
+static void test_nothing_kept(void **state)
+{
+	struct maker m;
+	struct run r;
+
+	(void)state;
+	maker_init(&m);
+	maker_finish(&m, true);
+	r = RUN(cmd_report, NULL, "--quality", m.path);
+	assert_int_equal(r.exit_code, 0);
+	assert_has(&r, "no counter was kept");
+	run_free(&r);
+	maker_remove(&m);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_quality),
+		cmocka_unit_test(test_selection),
+		cmocka_unit_test(test_lines_fit),
+		cmocka_unit_test(test_nothing_kept),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

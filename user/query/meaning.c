@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the counters of quality mean, in words for people. */
+#include <string.h>
+
+#include "base/array.h"
+#include "query/query.h"
+
+static const struct {
+	const char *counter, *meaning;
+	bool is_gauge;
+} texts[] = {
+#define KYMO_COUNTER(name, text, meaning) { "bpf." text, meaning, false },
+#include "kymo/counters.def"
+#undef KYMO_COUNTER
+	{ "accounts.dropped", "processes without an account: too many at once", false },
+	{ "accounts.vanished",
+	  "processes whose end was not told: accounts may lack their last part", false },
+	{ "files.dropped", "binaries not looked into: too many", false },
+	{ "files.failed", "binaries that could not be read: no symbols, no unwinding by table",
+	  false },
+	{ "frames.no_code", "Python frames without a name: their code object never arrived",
+	  false },
+	{ "frames.no_mapping", "native frames outside all mappings that are known", false },
+	{ "health.span_ns", "time that reading the host's health took, in the slowest tick", true },
+	{ "kymo.bpf_ns", "CPU time of kymo's programs in the kernel", false },
+	{ "kymo.bpf_runs", "runs of kymo's programs in the kernel", false },
+	{ "kymo.cpu_ns", "CPU time of kymo itself", false },
+	{ "kymo.rss_bytes", "memory of kymo itself, at most", true },
+	{ "merge.binaries_dropped", "binaries left out: too many", false },
+	{ "merge.early", "samples whose time lay beyond their tick's end", false },
+	{ "merge.events_dropped", "events left out: too many in one tick", false },
+	{ "merge.functions_dropped", "functions left out: too many", false },
+	{ "merge.identities_forgotten",
+	  "times that all processes or threads were forgotten: too many; known ones have new rows",
+	  false },
+	{ "merge.late", "samples that came after their tick was closed: charged to the next",
+	  false },
+	{ "merge.quality_dropped", "counters such as these left out: too many", false },
+	{ "merge.samples_dropped", "samples lost: too many in one tick", false },
+	{ "merge.stacks_dropped", "stacks left out: too many", false },
+	{ "names.failed", "binaries whose symbols could not be read", false },
+	{ "processes.dropped", "processes not followed: too many at once", false },
+	{ "ring.malformed", "records of the kernel side that made no sense: left out", false },
+	{ "ring.queue_dropped", "samples lost: they came faster than they were resolved", false },
+	{ "sideband.lost", "events of processes lost in the kernel: mappings or names may lack",
+	  false },
+	{ "store.samples_dropped", "samples lost: their tick was too large for its block", false },
+	{ "writer.ticks_without_samples", "ticks written without samples: the disk was too slow",
+	  false },
+};
+
+const char *query_quality_meaning(const char *counter, bool *ret_is_gauge)
+{
+	*ret_is_gauge = false;
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		if (strcmp(texts[i].counter, counter) == 0) {
+			*ret_is_gauge = texts[i].is_gauge;
+			return texts[i].meaning;
+		}
+	return NULL;
+}
