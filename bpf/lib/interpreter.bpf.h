@@ -16,10 +16,12 @@
 #define SEARCH_LEAVES_MAX 48
 #define SEARCH_FILES_MAX  64
 /*
- * A process without an interpreter that has mapped more code since (dlopen) is looked at again this
- * late.
+ * A process without an interpreter that has mapped more code since is looked at again this late, each
+ * time twice as late: its first faults come from ld.so, which has still to map libpython, a dlopen may
+ * come at any time.
  */
-#define SEARCH_AGAIN_NS 1000000000ULL
+#define SEARCH_AGAIN_NS	     1000000ULL
+#define SEARCH_DOUBLINGS_MAX 10
 
 enum interpreter_try {
 	TRY_OTHER = 0, /* no executable mapping of a file */
@@ -113,15 +115,30 @@ __weak __noinline int interpreter_search(__u32 slot)
 	return 0;
 }
 
+static __always_inline bool same_memory(const struct python_process *known,
+					const struct mm_struct *mm)
+{
+	return known->mm == (__u64)mm && known->start_stack == mm->start_stack;
+}
+
+static __always_inline __u64 search_delay(const struct python_process *known)
+{
+	__u32 doublings = known->searches;
+
+	return SEARCH_AGAIN_NS << (doublings < SEARCH_DOUBLINGS_MAX ? doublings
+								    : SEARCH_DOUBLINGS_MAX);
+}
+
 static __always_inline bool process_known(const struct python_process *known,
 					  const struct mm_struct *mm, __u64 now_ns)
 {
-	if (known->mm != (__u64)mm || known->start_stack != mm->start_stack)
+	if (!same_memory(known, mm))
 		return false;
 	if (known->found)
 		return true;
 	return known->generation == python_generation &&
-	       (known->exec_pages == mm->exec_vm || now_ns - known->checked_ns < SEARCH_AGAIN_NS);
+	       (known->exec_pages == mm->exec_vm ||
+		now_ns - known->checked_ns < search_delay(known));
 }
 
 /* Into s->process, from the cache or by a search. */
@@ -141,6 +158,7 @@ static __always_inline void process_get(struct scratch *s, __u32 slot, const str
 		.exec_pages = mm->exec_vm,
 		.checked_ns = head->head.time_ns,
 		.generation = python_generation,
+		.searches = known && same_memory(known, mm) ? known->searches + 1 : 0,
 	};
 	interpreter_search(slot);
 	bpf_map_update_elem(&python_processes, &key, &s->process, BPF_ANY);

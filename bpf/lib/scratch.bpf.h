@@ -69,6 +69,8 @@ struct python_process {
 	struct kymo_file_key file; /* key of python_binaries */
 	__u32 generation;	   /* python_generation at that time */
 	__u32 found;
+	__u32 searches; /* in vain, in this memory map */
+	__u32 pad;
 };
 
 /*
