@@ -189,14 +189,14 @@ static void test_program(void **state)
 static void test_library(void **state)
 {
 	char program[256], file[256];
-	const char *home = getenv("PYENV_ROOT");
+	const char *root = getenv("PYENV_ROOT"), *home = getenv("HOME");
 	struct interpreter i = { program, file };
 
 	(void)state;
-	snprintf(program, sizeof(program), "%s/versions/3.11.7/bin/python3.11",
-		 home ? home : "/root/.pyenv");
-	snprintf(file, sizeof(file), "%s/versions/3.11.7/lib/libpython3.11.so.1.0",
-		 home ? home : "/root/.pyenv");
+	snprintf(program, sizeof(program), "%s%s/versions/3.11.7/bin/python3.11",
+		 root ? root : (home ? home : ""), root ? "" : "/.pyenv");
+	snprintf(file, sizeof(file), "%s%s/versions/3.11.7/lib/libpython3.11.so.1.0",
+		 root ? root : (home ? home : ""), root ? "" : "/.pyenv");
 	if (!available(&i))
 		skip();
 	check_interpreter(&i);
