@@ -118,6 +118,12 @@ static __always_inline int mapping_read(struct mapping *to, __u64 vma_address)
 	return 0;
 }
 
+/* Whether the last one that was found has it: saves the call of mapping_find. */
+static __always_inline bool mapping_has(const struct scratch *s, __u64 address)
+{
+	return address >= s->mapping.start && address < s->mapping.end;
+}
+
 /*
  * The mapping with the address, into s->mapping, which is also the cache of the last one. 0, or -1:
  * none.
@@ -128,7 +134,7 @@ __weak __noinline int mapping_find(__u32 slot, __u64 address)
 
 	if (!s)
 		return -1;
-	if (address >= s->mapping.start && address < s->mapping.end)
+	if (mapping_has(s, address))
 		return 0;
 	s->mapping.end = 0;
 	if (maple_find(slot, address) || !s->maple.entry)

@@ -47,8 +47,9 @@ static __always_inline __u32 unwind_search(const struct kymo_unwind_chunk *chunk
 	__u32 first = page->first, n = page->rows, half, below;
 	__u64 at;
 
-#pragma unroll
 	for (int i = 0; i < KYMO_UNWIND_SEARCH_STEPS; i++) {
+		if (n <= 1)
+			break;
 		half = n / 2;
 		at = first + half;
 		opaque(at);
@@ -99,7 +100,7 @@ __weak __noinline int unwind_find(__u32 slot)
 		return -1;
 	/* A call may be the last instruction of its function. */
 	pc = s->native.ip - !s->native.exact;
-	if (mapping_find(slot, pc))
+	if (!mapping_has(s, pc) && mapping_find(slot, pc))
 		return -1;
 	unwind_file(s);
 	id = unwind_rule_id(s,

@@ -51,7 +51,8 @@ static __always_inline int stack_read(struct scratch *s, __u64 address, __u64 *r
 /* The pc must lie in an executable mapping. KYMO_END_NONE or the end. */
 static __always_inline int native_check_pc(struct scratch *s, __u32 slot)
 {
-	if (mapping_find(slot, s->native.ip) || !(s->mapping.flags & VM_EXEC))
+	if ((!mapping_has(s, s->native.ip) && mapping_find(slot, s->native.ip)) ||
+	    !(s->mapping.flags & VM_EXEC))
 		return KYMO_END_NOT_EXECUTABLE;
 	return KYMO_END_NONE;
 }
