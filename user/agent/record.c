@@ -38,6 +38,7 @@ struct recording {
 	int signal_fd;
 	uint64_t start_ns;
 	bool stop;
+	int signal; /* that told us to stop; 0 = none */
 	bool hurry; /* told again to stop: what can be left out is */
 };
 
@@ -79,6 +80,7 @@ static void on_signal(struct recording *r, const struct signalfd_siginfo *info)
 		kill(r->command.pid, (int)info->ssi_signo);
 	r->hurry = r->stop;
 	r->stop = true;
+	r->signal = (int)info->ssi_signo;
 }
 
 static void read_signals(struct recording *r)
@@ -449,7 +451,7 @@ int agent_record(const struct agent_options *options, int *ret_exit_code)
 	wait_command(&r);
 	if (q == 0)
 		*ret_exit_code = options->command && !r.command.reaped
-					 ? 128 + SIGINT
+					 ? 128 + (r.signal ? r.signal : SIGINT)
 					 : command_exit_code(&r.command);
 	pipeline_free(r.pipeline);
 	store_close(r.store);
