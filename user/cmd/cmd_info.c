@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "cmd/cmd.h"
+#include "cmd/json_views.h"
 #include "cmd/open.h"
 #include "cmd/options.h"
 #include "cmd/screen.h"
@@ -112,7 +113,7 @@ static void print_sizes(struct screen *s, const struct profile_size *sizes, size
 }
 
 /* Everything is read before anything is said: a damaged profile is refused, not half shown. */
-static int info(struct screen *s, struct profile *p)
+static int info(struct screen *s, struct profile *p, bool json)
 {
 	_cleanup_free_ struct profile_size *sizes = NULL;
 	struct profile_counts counts;
@@ -125,22 +126,34 @@ static int info(struct screen *s, struct profile *p)
 		log_error("%s", profile_message(p));
 		return r;
 	}
+	if (json)
+		return json_info(p, &counts, sizes, sizes_n);
 	print_recording(s, p);
 	print_counts(s, &counts);
 	print_sizes(s, sizes, sizes_n);
 	return 0;
 }
 
+struct info_options {
+	struct input_options input;
+	bool json;
+};
+
 static error_t info_parse(int key, char *arg, struct argp_state *state)
 {
+	struct info_options *o = state->input;
+
 	(void)arg;
 	if (key != ARGP_KEY_INIT)
 		return ARGP_ERR_UNKNOWN;
-	state->child_inputs[0] = state->input;
+	state->child_inputs[0] = &o->input;
+	state->child_inputs[1] = &o->json;
 	return 0;
 }
 
-static const struct argp_child info_children[] = { { .argp = &input_argp }, { 0 } };
+static const struct argp_child info_children[] = { { .argp = &input_argp },
+						   { .argp = &json_argp },
+						   { 0 } };
 
 static const struct argp info_argp = {
 	.parser = info_parse,
@@ -154,16 +167,16 @@ static const struct argp info_argp = {
 int cmd_info(int argc, char **argv)
 {
 	_cleanup_(profile_closep) struct profile *p = NULL;
-	struct input_options o = { 0 };
+	struct info_options o = { 0 };
 	struct screen screen;
 	int r = options_parse(&info_argp, 0, "info", argc, argv, &o);
 
 	if (r)
 		return r < 0;
 	screen_init(&screen, stdout, SCREEN_UNLIMITED);
-	if (input_open(&o, &p) < 0)
+	if (input_open(&o.input, &p) < 0)
 		return 1;
-	if (info(&screen, p) < 0)
+	if (info(&screen, p, o.json) < 0)
 		return 1;
-	return screen_finish(&screen);
+	return o.json ? 0 : screen_finish(&screen);
 }

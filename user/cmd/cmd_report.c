@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "cmd/cmd.h"
+#include "cmd/json_views.h"
 #include "cmd/open.h"
 #include "cmd/options.h"
 #include "cmd/report.h"
@@ -26,6 +27,7 @@ DEFINE_CLEANUP(struct query_result *, query_free);
 struct report_options {
 	struct input_options input;
 	uint64_t limit;
+	bool json;
 	enum view { VIEW_FUNCTIONS, VIEW_PROCESSES, VIEW_QUALITY } view;
 };
 
@@ -38,6 +40,7 @@ static error_t report_parse(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case ARGP_KEY_INIT:
 		state->child_inputs[0] = &o->input;
+		state->child_inputs[1] = &o->json;
 		return 0;
 	case KEY_LIMIT:
 		return options_number(state, "--limit", arg, 0, UINT32_MAX, &o->limit);
@@ -63,7 +66,9 @@ static const struct argp_option report_options[] = {
 	{ 0 },
 };
 
-static const struct argp_child report_children[] = { { .argp = &input_value_argp }, { 0 } };
+static const struct argp_child report_children[] = { { .argp = &input_value_argp },
+						     { .argp = &json_argp },
+						     { 0 } };
 
 static const struct argp report_argp = {
 	.options = report_options,
@@ -237,13 +242,15 @@ static int print_functions(struct screen *s, const struct query_result *r, uint6
 }
 
 static int report(struct screen *s, struct profile *p, const struct query_selection *sel,
-		  uint64_t limit)
+		  uint64_t limit, bool json)
 {
 	_cleanup_(query_freep) struct query_result *r = NULL;
 	int error = input_query(p, sel, &r);
 
 	if (error < 0)
 		return error;
+	if (json)
+		return json_functions(p, r, limit);
 	summary_head(s, p, sel);
 	fputc('\n', s->out);
 	summary_health(s, p, sel);
@@ -265,11 +272,11 @@ static int report_view(struct screen *s, struct profile *p, const struct query_s
 {
 	switch (o->view) {
 	case VIEW_PROCESSES:
-		return report_processes(s, p, sel, o->limit);
+		return report_processes(s, p, sel, o->limit, o->json);
 	case VIEW_QUALITY:
-		return report_quality(s, p, sel);
+		return report_quality(s, p, sel, o->json);
 	default:
-		return report(s, p, sel, o->limit);
+		return report(s, p, sel, o->limit, o->json);
 	}
 }
 
@@ -290,5 +297,5 @@ int cmd_report(int argc, char **argv)
 	r = report_view(&screen, p, &sel, &o);
 	if (r < 0)
 		return 1;
-	return screen_finish(&screen);
+	return o.json ? 0 : screen_finish(&screen);
 }

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "cmd/cmd.h"
+#include "cmd/json_views.h"
 #include "cmd/open.h"
 #include "cmd/options.h"
 #include "cmd/screen.h"
@@ -214,16 +215,26 @@ static int print_ticks(struct table *t)
 	return 0;
 }
 
+struct ticks_options {
+	struct input_options input;
+	bool json;
+};
+
 static error_t ticks_parse(int key, char *arg, struct argp_state *state)
 {
+	struct ticks_options *o = state->input;
+
 	(void)arg;
 	if (key != ARGP_KEY_INIT)
 		return ARGP_ERR_UNKNOWN;
-	state->child_inputs[0] = state->input;
+	state->child_inputs[0] = &o->input;
+	state->child_inputs[1] = &o->json;
 	return 0;
 }
 
-static const struct argp_child ticks_children[] = { { .argp = &input_selection_argp }, { 0 } };
+static const struct argp_child ticks_children[] = { { .argp = &input_selection_argp },
+						    { .argp = &json_argp },
+						    { 0 } };
 
 static const struct argp ticks_argp = {
 	.parser = ticks_parse,
@@ -245,7 +256,7 @@ int cmd_ticks(int argc, char **argv)
 {
 	_cleanup_(profile_closep) struct profile *p = NULL;
 	_cleanup_(query_freep) struct query_result *result = NULL;
-	struct input_options o = { 0 };
+	struct ticks_options o = { 0 };
 	struct query_selection sel;
 	struct screen screen;
 	struct table table;
@@ -254,11 +265,13 @@ int cmd_ticks(int argc, char **argv)
 	if (r)
 		return r < 0;
 	screen_init(&screen, stdout, SCREEN_UNLIMITED);
-	if (input_open(&o, &p) < 0 || input_select(&o, p, &sel) < 0)
+	if (input_open(&o.input, &p) < 0 || input_select(&o.input, p, &sel) < 0)
 		return 1;
 	sel.merge_processes = true;
 	if (input_query(p, &sel, &result) < 0)
 		return 1;
+	if (o.json)
+		return json_ticks(p, result) < 0;
 	table = (struct table){ .screen = &screen,
 				.profile = p,
 				.result = result,

@@ -16,7 +16,7 @@
 
 #define DAY_NS (24 * 3600 * NS_PER_SEC)
 
-enum { KEY_SINCE = 0x100, KEY_UNTIL, KEY_PID, KEY_COMM, KEY_VALUE };
+enum { KEY_SINCE = 0x100, KEY_UNTIL, KEY_PID, KEY_COMM, KEY_VALUE, KEY_JSON };
 
 static error_t input_parse(int key, char *arg, struct argp_state *state)
 {
@@ -74,6 +74,22 @@ const struct argp input_argp = { .options = NO_OPTIONS, .parser = input_parse };
 const struct argp input_time_argp = { .options = TIME_OPTIONS, .parser = input_parse };
 const struct argp input_selection_argp = { .options = WHO_OPTIONS, .parser = input_parse };
 const struct argp input_value_argp = { .options = selection_options, .parser = input_parse };
+
+static error_t json_parse(int key, char *arg, struct argp_state *state)
+{
+	(void)arg;
+	if (key != KEY_JSON)
+		return ARGP_ERR_UNKNOWN;
+	*(bool *)state->input = true;
+	return 0;
+}
+
+static const struct argp_option json_options[] = {
+	{ "json", KEY_JSON, NULL, 0, "For programs: one JSON object", 12 },
+	{ 0 },
+};
+
+const struct argp json_argp = { .options = json_options, .parser = json_parse };
 
 /* ---- times ---- */
 

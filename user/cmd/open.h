@@ -26,6 +26,9 @@ struct input_options {
 /* Children for a command's argp: FILE alone; FILE with --since, --until; with --pid, --comm too; and with --value. */
 extern const struct argp input_argp, input_time_argp, input_selection_argp, input_value_argp;
 
+/* --json: its input is a bool. */
+extern const struct argp json_argp;
+
 /* 0, or -errno with the reason told in one line. */
 int input_open(const struct input_options *o, struct profile **ret);
 /* Resolves the options against the profile. 0, or -EINVAL, told. */

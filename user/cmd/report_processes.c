@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "cmd/json_views.h"
 #include "cmd/report.h"
 #include "cmd/summary.h"
 #include "query/accounts.h"
@@ -233,7 +234,7 @@ static int check_accounts(struct profile *p, const struct query_selection *sel,
 }
 
 int report_processes(struct screen *s, struct profile *p, const struct query_selection *sel,
-		     uint64_t limit)
+		     uint64_t limit, bool json)
 {
 	_cleanup_(query_accounts_release) struct query_accounts a = { 0 };
 	int r = query_accounts(p, sel, &a);
@@ -245,6 +246,8 @@ int report_processes(struct screen *s, struct profile *p, const struct query_sel
 	r = check_accounts(p, sel, &a);
 	if (r < 0)
 		return r;
+	if (json)
+		return json_processes(p, &a, limit);
 	summary_head(s, p, sel);
 	if (a.n == 0) {
 		fputs("no process was accounted\n", s->out);

@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "cmd/json_views.h"
 #include "cmd/report.h"
 #include "cmd/summary.h"
 #include "model/sample.h"
@@ -187,7 +188,8 @@ static int read_all(struct profile *p, const struct query_selection *sel, struct
 	return 0;
 }
 
-int report_quality(struct screen *s, struct profile *p, const struct query_selection *sel)
+int report_quality(struct screen *s, struct profile *p, const struct query_selection *sel,
+		   bool json)
 {
 	_cleanup_(counters_release) struct counters q = { 0 };
 	_cleanup_(query_freep) struct query_result *result = NULL;
@@ -195,6 +197,8 @@ int report_quality(struct screen *s, struct profile *p, const struct query_selec
 
 	if (r < 0)
 		return r;
+	if (json)
+		return json_quality(p, q.items, q.n, result);
 	summary_head(s, p, sel);
 	if (result->damaged_ticks)
 		print_cut(s, STYLE_WARNING, "The samples of %" PRIu32 " ticks are damaged.",

@@ -63,6 +63,40 @@ static const struct {
 	[METRIC_DISK_BUSY] = { FORM_SHARE, ONE(disk_io_time_ns) },
 };
 
+const char *const metric_names[METRIC_MAX] = {
+	[METRIC_CPU_BUSY] = "cpu_busy_percent",
+	[METRIC_CPU_USER] = "cpu_user_percent",
+	[METRIC_CPU_SYSTEM] = "cpu_system_percent",
+	[METRIC_CPU_IDLE] = "cpu_idle_percent",
+	[METRIC_CPU_IOWAIT] = "cpu_iowait_percent",
+	[METRIC_CPU_STEAL] = "cpu_steal_percent",
+	[METRIC_RUNNING] = "running",
+	[METRIC_BLOCKED] = "blocked",
+	[METRIC_SWITCHES] = "switches_per_s",
+	[METRIC_INTERRUPTS] = "interrupts_per_s",
+	[METRIC_CREATED] = "processes_created_per_s",
+	[METRIC_PSI_CPU_SOME] = "psi_cpu_some_percent",
+	[METRIC_PSI_MEM_SOME] = "psi_mem_some_percent",
+	[METRIC_PSI_MEM_FULL] = "psi_mem_full_percent",
+	[METRIC_PSI_IO_SOME] = "psi_io_some_percent",
+	[METRIC_PSI_IO_FULL] = "psi_io_full_percent",
+	[METRIC_MEM_TOTAL] = "mem_total_bytes",
+	[METRIC_MEM_AVAILABLE] = "mem_available_bytes",
+	[METRIC_MEM_FREE] = "mem_free_bytes",
+	[METRIC_SWAP_USED] = "swap_used_bytes",
+	[METRIC_SWAP_TOTAL] = "swap_total_bytes",
+	[METRIC_SWAP_IN] = "swap_in_pages_per_s",
+	[METRIC_SWAP_OUT] = "swap_out_pages_per_s",
+	[METRIC_FAULTS] = "faults_per_s",
+	[METRIC_MAJOR_FAULTS] = "major_faults_per_s",
+	[METRIC_OOM_KILLS] = "oom_kills",
+	[METRIC_DISK_READ] = "disk_read_bytes_per_s",
+	[METRIC_DISK_WRITE] = "disk_write_bytes_per_s",
+	[METRIC_DISK_READS] = "disk_reads_per_s",
+	[METRIC_DISK_WRITES] = "disk_writes_per_s",
+	[METRIC_DISK_BUSY] = "disk_busy_percent",
+};
+
 /* False when none of the columns is there. */
 static bool sum_columns(const struct health *h, const enum health_column *columns, size_t n,
 			double *ret)

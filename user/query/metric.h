@@ -43,6 +43,9 @@ enum metric {
 	METRIC_MAX,
 };
 
+/* "cpu_busy_percent": stable, with the unit. */
+extern const char *const metric_names[METRIC_MAX];
+
 /* False when the tick does not have it: absent is not zero. */
 bool metric_value(enum metric m, const struct profile_tick *t, double *ret);
 

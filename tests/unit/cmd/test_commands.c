@@ -354,6 +354,10 @@ static void test_full_output(void **state)
 	assert_int_equal(r.exit_code, 1);
 	assert_string_equal(r.err, told);
 	run_free(&r);
+	r = RUN(report_to_full, NULL, "--json", m.path);
+	assert_int_equal(r.exit_code, 1);
+	assert_string_equal(r.err, told);
+	run_free(&r);
 	r = RUN(report_to_full, NULL, "--help");
 	assert_int_equal(r.exit_code, 1);
 	assert_string_equal(r.err, told);

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/json_views.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "cmd/screen.h"
+#include "model/sample.h"
+#include "query/metric.h"
+
+static void put_str(struct json *j, const char *key, const char *value)
+{
+	json_key(j, key);
+	json_str(j, value);
+}
+
+static void put_u64(struct json *j, const char *key, uint64_t value)
+{
+	json_key(j, key);
+	json_u64(j, value);
+}
+
+static void put_i64(struct json *j, const char *key, int64_t value)
+{
+	json_key(j, key);
+	json_i64(j, value);
+}
+
+static void put_double(struct json *j, const char *key, double value)
+{
+	json_key(j, key);
+	json_double(j, value);
+}
+
+static void put_value(struct json *j, const char *key, const struct query_value *v)
+{
+	json_key(j, key);
+	json_object(j);
+	put_u64(j, "samples", v->count);
+	put_u64(j, "weight", v->weight);
+	json_object_end(j);
+}
+
+/* The beginning of every object: which recording, which view. */
+static void begin(struct json *j, const struct profile *p, const char *view)
+{
+	json_begin(j, stdout);
+	json_object(j);
+	put_str(j, "view", view);
+	json_key(j, "recording");
+	json_object(j);
+	put_str(j, "file", profile_path(p));
+	put_str(j, "host", profile_meta(p, "host"));
+	put_str(j, "kernel", profile_meta(p, "kernel"));
+	put_str(j, "kymo", profile_meta(p, "kymo.version"));
+	put_u64(j, "cpus", profile_meta_u64(p, "cpus", 0));
+	put_u64(j, "start_wall_ns", profile_start_wall_ns(p));
+	put_u64(j, "duration_ns", profile_duration_ns(p));
+	json_key(j, "ended");
+	json_bool(j, profile_ended(p));
+	json_object_end(j);
+}
+
+static int end(struct json *j)
+{
+	int r;
+
+	json_object_end(j);
+	r = json_end(j);
+	return r < 0 ? output_failed(NULL, r) : 0;
+}
+
+static void put_selected(struct json *j, size_t ticks, uint64_t duration_ns, uint32_t damaged)
+{
+	json_key(j, "selected");
+	json_object(j);
+	put_u64(j, "ticks", ticks);
+	put_u64(j, "duration_ns", duration_ns);
+	put_u64(j, "damaged_ticks", damaged);
+	json_object_end(j);
+}
+
+static void put_item(struct json *j, const struct query_item *item)
+{
+	put_str(j, "kind", query_item_kind_names[item->kind]);
+	put_str(j, "function", item->name);
+	put_str(j, "file", *item->file ? item->file : NULL);
+	put_u64(j, "line", item->line);
+	put_str(j, "binary", *item->binary ? item->binary : NULL);
+}
+
+int json_functions(struct profile *p, const struct query_result *r, uint64_t limit)
+{
+	_cleanup_free_ uint32_t *list = NULL;
+	struct json j;
+	size_t n;
+	int error = query_functions(r, &list, &n);
+
+	if (error < 0) {
+		log_error("%s", strerror(-error));
+		return error;
+	}
+	begin(&j, p, "functions");
+	put_selected(&j, r->ticks_n, r->duration_ns, r->damaged_ticks);
+	put_str(&j, "source", source_names[r->source]);
+	put_str(&j, "unit", source_units[r->source]);
+	put_value(&j, "total", &r->total);
+	json_key(&j, "functions");
+	json_array(&j);
+	for (size_t i = 0; i < n && (!limit || i < limit); i++) {
+		const struct query_item *item = &r->items[list[i]];
+
+		json_object(&j);
+		put_item(&j, item);
+		put_value(&j, "self", &item->self);
+		put_value(&j, "total", &item->total);
+		json_object_end(&j);
+	}
+	json_array_end(&j);
+	return end(&j);
+}
+
+static void put_account(struct json *j, const struct query_account *a, int64_t page_bytes)
+{
+	const struct process *p = a->process;
+	const struct seen *c = &a->total;
+	char comm[KYMO_COMM_SIZE + 1] = "";
+
+	memcpy(comm, p->comm, KYMO_COMM_SIZE);
+	put_u64(j, "pid", p->pid);
+	put_u64(j, "parent_pid", p->parent_pid);
+	put_u64(j, "uid", p->uid);
+	put_u64(j, "start_ns", p->start_ns);
+	put_str(j, "comm", comm);
+	put_str(j, "exe", p->exe && *p->exe ? p->exe : NULL);
+	put_str(j, "cmdline", p->cmdline && *p->cmdline ? p->cmdline : NULL);
+	json_key(j, "ended");
+	json_bool(j, a->ended);
+	put_i64(j, "cpu_ns", c->cpu_ns);
+	put_u64(j, "sampled_cpu_ns", a->sampled.weight);
+	put_double(j, "sampled_error_ns", query_sampled_error(&a->sampled));
+	put_u64(j, "samples", a->sampled.count);
+	/* As doubles: a hostile page count must not wrap. */
+	put_double(j, "rss_anon_bytes", (double)c->rss_anon_pages * (double)page_bytes);
+	put_double(j, "rss_file_bytes", (double)c->rss_file_pages * (double)page_bytes);
+	put_double(j, "rss_shmem_bytes", (double)c->rss_shmem_pages * (double)page_bytes);
+	put_double(j, "swap_bytes", (double)c->swap_pages * (double)page_bytes);
+	put_i64(j, "minor_faults", c->minor_faults);
+	put_i64(j, "major_faults", c->major_faults);
+	put_i64(j, "read_bytes", c->read_bytes);
+	put_i64(j, "write_bytes", c->write_bytes);
+	put_i64(j, "voluntary_switches", c->voluntary_switches);
+	put_i64(j, "involuntary_switches", c->involuntary_switches);
+}
+
+int json_processes(struct profile *p, const struct query_accounts *a, uint64_t limit)
+{
+	int64_t page_bytes = (int64_t)profile_meta_u64(p, "page_bytes", 4096);
+	struct json j;
+
+	begin(&j, p, "processes");
+	put_selected(&j, a->ticks, a->duration_ns, a->damaged_ticks);
+	json_key(&j, "processes");
+	json_array(&j);
+	for (size_t i = 0; i < a->n && (!limit || i < limit); i++) {
+		json_object(&j);
+		put_account(&j, &a->items[i], page_bytes);
+		json_object_end(&j);
+	}
+	json_array_end(&j);
+	return end(&j);
+}
+
+int json_quality(struct profile *p, const struct query_quality *q, size_t n,
+		 const struct query_result *r)
+{
+	struct json j;
+	bool is_gauge;
+
+	begin(&j, p, "quality");
+	put_selected(&j, r->ticks_n, r->duration_ns, r->damaged_ticks);
+	json_key(&j, "counters");
+	json_array(&j);
+	for (size_t i = 0; i < n; i++) {
+		const char *meaning = query_quality_meaning(q[i].counter, &is_gauge);
+
+		json_object(&j);
+		put_str(&j, "counter", q[i].counter);
+		put_str(&j, "meaning", meaning);
+		put_i64(&j, is_gauge ? "max" : "sum", is_gauge ? q[i].max : q[i].sum);
+		put_u64(&j, "ticks", q[i].ticks);
+		json_object_end(&j);
+	}
+	json_array_end(&j);
+	json_key(&j, "stack_ends");
+	json_array(&j);
+	for (size_t i = 0; i < KYMO_END_MAX; i++) {
+		if (!r->ends[i])
+			continue;
+		json_object(&j);
+		put_str(&j, "end", end_names[i]);
+		put_u64(&j, "samples", r->ends[i]);
+		json_object_end(&j);
+	}
+	json_array_end(&j);
+	return end(&j);
+}
+
+static void put_tick(struct json *j, const struct query_result *r, const struct query_tick *q,
+		     const struct profile_tick *first, const struct profile_tick *t)
+{
+	double value;
+
+	json_object(j);
+	put_u64(j, "at_ns", t->start_ns > first->start_ns ? t->start_ns - first->start_ns : 0);
+	put_u64(j, "duration_ns", t->end_ns > t->start_ns ? t->end_ns - t->start_ns : 0);
+	put_u64(j, "end_wall_ns", t->wall_ns);
+	put_value(j, "total", &q->total);
+	json_key(j, "hottest");
+	if (q->item) {
+		json_object(j);
+		put_item(j, &r->items[q->item]);
+		put_value(j, "self", &q->item_self);
+		json_object_end(j);
+	} else {
+		json_null(j);
+	}
+	json_key(j, "health");
+	json_object(j);
+	for (enum metric m = 0; m < METRIC_MAX; m++)
+		if (metric_value(m, t, &value))
+			put_double(j, metric_names[m], value);
+	json_object_end(j);
+	json_object_end(j);
+}
+
+int json_ticks(struct profile *p, const struct query_result *r)
+{
+	const struct profile_tick *ticks;
+	struct json j;
+	size_t n;
+
+	ticks = profile_ticks(p, &n);
+	begin(&j, p, "ticks");
+	put_str(&j, "source", source_names[r->source]);
+	put_str(&j, "unit", source_units[r->source]);
+	json_key(&j, "ticks");
+	json_array(&j);
+	for (size_t i = 0; i < r->ticks_n; i++)
+		put_tick(&j, r, &r->ticks[i], &ticks[0], &ticks[r->ticks[i].tick]);
+	json_array_end(&j);
+	return end(&j);
+}
+
+int json_info(struct profile *p, const struct profile_counts *counts,
+	      const struct profile_size *sizes, size_t sizes_n)
+{
+	const struct {
+		const char *key;
+		uint64_t value;
+	} figures[] = {
+		{ "format", profile_format(p) },  { "samples", counts->samples },
+		{ "rows", counts->rows },	  { "stacks", counts->stacks },
+		{ "frames", counts->frames },	  { "functions", counts->functions },
+		{ "binaries", counts->binaries }, { "processes", counts->processes },
+		{ "threads", counts->threads },	  { "file_bytes", counts->file_bytes },
+	};
+	struct json j;
+	size_t ticks;
+
+	profile_ticks(p, &ticks);
+	begin(&j, p, "info");
+	put_str(&j, "sources", profile_meta(p, "sources"));
+	put_str(&j, "selection", profile_meta(p, "selection"));
+	put_u64(&j, "tick_ns", profile_meta_u64(p, "tick_ns", 0));
+	put_u64(&j, "cpu_period_ns", profile_meta_u64(p, "period_ns.cpu", 0));
+	put_u64(&j, "ticks", ticks);
+	for (size_t i = 0; i < ARRAY_SIZE(figures); i++)
+		put_u64(&j, figures[i].key, figures[i].value);
+	json_key(&j, "tables");
+	json_array(&j);
+	for (size_t i = 0; i < sizes_n; i++) {
+		json_object(&j);
+		put_str(&j, "table", sizes[i].table);
+		put_u64(&j, "bytes", sizes[i].bytes);
+		json_object_end(&j);
+	}
+	json_array_end(&j);
+	return end(&j);
+}
