@@ -267,6 +267,10 @@ int accounts_ended(struct accounts *a, const struct kymo_task *task)
 	struct account *account = hmap_get(&a->by_key, &key);
 	int r;
 
+	/* Before the first sweep nothing is the recording's. */
+	if (!a->sweep)
+		return 0;
+
 	/* Began before us and was never swept: how much is of the recording cannot be known. */
 	if (!account && task->who.process_start_ns < a->start_boot_ns)
 		return 0;

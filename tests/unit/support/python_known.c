@@ -120,6 +120,8 @@ static uint64_t wait_asleep(const struct known *k, const struct known_thread *t)
 	return 0;
 }
 
+#define START_TRIES 5
+
 static FILE *start(struct known *k, const char *python, const char *script, const char *mode)
 {
 	int out[2];
@@ -137,10 +139,11 @@ static FILE *start(struct known *k, const char *python, const char *script, cons
 	return fdopen(out[0], "r");
 }
 
-void known_start(struct known *k, const char *python, const char *script, const char *mode)
+/* Whether it told of itself. Not always: a thread that has just begun may not be in sys._current_frames() yet. */
+static bool try_start(struct known *k, const char *python, const char *script, const char *mode)
 {
 	_cleanup_fclose_ FILE *out = NULL;
-	char line[1024], path[64];
+	char line[1024];
 	bool ready = false;
 
 	*k = (struct known){ .memory_fd = -1 };
@@ -148,6 +151,18 @@ void known_start(struct known *k, const char *python, const char *script, const 
 	assert_non_null(out);
 	while (!ready && fgets(line, sizeof(line), out))
 		ready = !parse_line(k, line);
+	if (!ready)
+		known_release(k);
+	return ready;
+}
+
+void known_start(struct known *k, const char *python, const char *script, const char *mode)
+{
+	char path[64];
+	bool ready = false;
+
+	for (int i = 0; i < START_TRIES && !ready; i++)
+		ready = try_start(k, python, script, mode);
 	assert_true(ready);
 	snprintf(path, sizeof(path), "/proc/%d/mem", k->pid);
 	k->memory_fd = open(path, O_RDONLY | O_CLOEXEC);
