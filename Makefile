@@ -11,6 +11,8 @@ MAKEFLAGS += --no-builtin-rules
 
 SANITIZE ?=
 BUILD ?= $(if $(SANITIZE),build-asan,build)
+# One name for one folder: the dependencies that one call writes are read by the next.
+override BUILD := $(patsubst $(CURDIR)/%,%,$(BUILD))
 PREFIX ?= /usr/local
 CC := $(if $(filter default,$(origin CC)),gcc,$(CC))
 CLANG ?= clang
