@@ -81,7 +81,9 @@ def recorded(tmp_path_factory):
     from conftest import Kymo
 
     k = Kymo(tmp_path_factory.mktemp("recorded"))
-    k.run("record", "-q", "-a", "-d", "2", "-o", "r.kymo")
+    # with a load of its own: an idle host has no samples
+    burn = "import time\nend = time.monotonic() + 1\nwhile time.monotonic() < end: pass"
+    k.run("record", "-q", "-F", "499", "-o", "r.kymo", "--", "/usr/bin/python3", "-c", burn)
     return k.cwd / "r.kymo"
 
 
