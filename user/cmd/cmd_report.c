@@ -141,7 +141,7 @@ static struct layout lay_out(const struct screen *s, const struct line *lines, s
 static void print_title(struct screen *s, const struct query_result *r, const struct layout *l)
 {
 	fprintf(s->out, "%s  self  total %9s%s  %-*s  %-*s  %s%s\n", screen_style(s, STYLE_DIM),
-		strcmp(source_units[r->source], "bytes") == 0 ? "bytes" : "time",
+		strcmp(values[r->value].unit, "bytes") == 0 ? "bytes" : "time",
 		l->samples ? "   samples" : "", (int)l->kind, "kind", (int)l->name, "function",
 		"where", screen_plain(s));
 }
@@ -172,7 +172,7 @@ static int print_function(struct screen *s, const struct query_result *r, const 
 		fprintf(s->out, "%6s %6s %9s",
 			format_percent((double)item->self.weight, (double)r->total.weight, self),
 			format_percent((double)item->total.weight, (double)r->total.weight, total),
-			item->self.weight ? format_weight(item->self.weight, r->source, weight)
+			item->self.weight ? format_weight(item->self.weight, r->value, weight)
 					  : weight);
 		if (l->samples)
 			fprintf(s->out, " %9s", format_count(item->self.count, count));

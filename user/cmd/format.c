@@ -245,12 +245,14 @@ const char *format_percent(double part, double whole, char out[FORMAT_SIZE])
 	return out;
 }
 
-const char *format_weight(uint64_t weight, unsigned source, char out[FORMAT_SIZE])
+const char *format_weight(uint64_t weight, unsigned value, char out[FORMAT_SIZE])
 {
 	char text[16];
 
-	if (source == KYMO_SOURCE_FAULT || source == KYMO_SOURCE_IO)
+	if (strcmp(values[value].unit, "bytes") == 0)
 		return strcpy(out, text_bytes(weight, text));
+	if (strcmp(values[value].unit, "count") == 0)
+		return format_short((double)weight, out);
 	return strcpy(out, text_duration(weight, text));
 }
 

@@ -107,8 +107,9 @@ int json_functions(struct profile *p, const struct query_result *r, uint64_t lim
 	}
 	begin(&j, p, "functions");
 	put_selected(&j, r->ticks_n, r->duration_ns, r->damaged_ticks);
+	put_str(&j, "value", values[r->value].name);
 	put_str(&j, "source", source_names[r->source]);
-	put_str(&j, "unit", source_units[r->source]);
+	put_str(&j, "unit", values[r->value].unit);
 	put_value(&j, "total", &r->total);
 	json_key(&j, "functions");
 	json_array(&j);
@@ -247,8 +248,9 @@ int json_ticks(struct profile *p, const struct query_result *r)
 
 	ticks = profile_ticks(p, &n);
 	begin(&j, p, "ticks");
+	put_str(&j, "value", values[r->value].name);
 	put_str(&j, "source", source_names[r->source]);
-	put_str(&j, "unit", source_units[r->source]);
+	put_str(&j, "unit", values[r->value].unit);
 	json_key(&j, "ticks");
 	json_array(&j);
 	for (size_t i = 0; i < r->ticks_n; i++)

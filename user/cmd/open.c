@@ -18,9 +18,21 @@
 
 enum { KEY_SINCE = 0x100, KEY_UNTIL, KEY_PID, KEY_COMM, KEY_VALUE, KEY_JSON };
 
+/* "cpu, fault, io, ..." */
+static const char *value_names(char *out, size_t size)
+{
+	*out = '\0';
+	for (enum value_id id = VALUE_CPU; id < VALUE_MAX; id++) {
+		strncat(out, id == VALUE_CPU ? "" : ", ", size - strlen(out) - 1);
+		strncat(out, values[id].name, size - strlen(out) - 1);
+	}
+	return out;
+}
+
 static error_t input_parse(int key, char *arg, struct argp_state *state)
 {
 	struct input_options *o = state->input;
+	char names[512];
 
 	switch (key) {
 	case KEY_SINCE:
@@ -37,10 +49,10 @@ static error_t input_parse(int key, char *arg, struct argp_state *state)
 		o->comm = arg;
 		return 0;
 	case KEY_VALUE:
-		o->source = options_source(arg);
-		if (!o->source)
-			return options_error(state, "--value takes cpu, fault or io, not '%s'",
-					     arg);
+		o->value = value_by_name(arg);
+		if (!o->value)
+			return options_error(state, "--value takes %s, not '%s'",
+					     value_names(names, sizeof(names)), arg);
 		return 0;
 	case ARGP_KEY_ARG:
 		if (o->path)
@@ -53,8 +65,13 @@ static error_t input_parse(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp_option selection_options[] = {
-	{ "value", KEY_VALUE, "SOURCE", 0,
-	  "What is charged: cpu (time, the default), fault (memory brought in), io (disk)", 9 },
+	{ "value", KEY_VALUE, "VALUE", 0,
+	  "What is charged: cpu (time, the default), fault (memory brought in), io (disk), gc; or "
+	  "what was seen "
+	  "at the samples of the clock, which is no cause: seen:rss, seen:cpu, seen:faults, "
+	  "seen:read, "
+	  "seen:written, seen:switches, ...",
+	  9 },
 	{ "pid", KEY_PID, "PID", 0, "Only the process PID", 10 },
 	{ "comm", KEY_COMM, "NAME", 0, "Only processes of this name", 10 },
 	{ "since", KEY_SINCE, "TIME", 0,
@@ -207,9 +224,7 @@ int input_open(const struct input_options *o, struct profile **ret)
 int input_select(const struct input_options *o, const struct profile *p,
 		 struct query_selection *ret)
 {
-	struct query_selection s = { .source = o->source,
-				     .pid = (uint32_t)o->pid,
-				     .comm = o->comm };
+	struct query_selection s = { .value = o->value, .pid = (uint32_t)o->pid, .comm = o->comm };
 
 	if (o->since.form)
 		s.since_ns = resolve_time(&o->since, p);

@@ -20,7 +20,7 @@ struct input_options {
 	struct time_option since, until;
 	uint64_t pid;
 	const char *comm;
-	unsigned source; /* --value; 0 = not given: cpu */
+	enum value_id value; /* --value; VALUE_NONE = not given: cpu */
 };
 
 /* Children for a command's argp: FILE alone; FILE with --since, --until; with --pid, --comm too; and with --value. */

@@ -79,8 +79,8 @@ const char *format_short(double value, char out[FORMAT_SIZE]);
 const char *format_short_bytes(double bytes, char out[FORMAT_SIZE]);
 /* "40.1%"; "-" for a share of nothing. */
 const char *format_percent(double part, double whole, char out[FORMAT_SIZE]);
-/* A weight in the unit of its source: "1.25 s", "1.5 GiB". */
-const char *format_weight(uint64_t weight, unsigned source, char out[FORMAT_SIZE]);
+/* A weight in the unit of its value (enum value_id): "1.25 s", "1.5 GiB", "1,234". */
+const char *format_weight(uint64_t weight, unsigned value, char out[FORMAT_SIZE]);
 /* "2026-11-21 11:19:05 UTC", local time of this machine. */
 const char *format_wall(uint64_t wall_ns, char out[64]);
 

@@ -360,12 +360,12 @@ int summary_samples(struct screen *s, struct profile *p, const struct query_sele
 	describe_sampling(p, r, how, sizeof(how));
 	print_cut(s, lost > 0 ? STYLE_WARNING : STYLE_PLAIN, "%s sample%s%s = %s of %s; %s lost",
 		  format_count(r->total.count, count), r->total.count == 1 ? "" : "s", how,
-		  format_weight(r->total.weight, r->source, weight), source_charges[r->source],
+		  format_weight(r->total.weight, r->value, weight), values[r->value].charges,
 		  lost_text);
 	if (r->source == KYMO_SOURCE_IO && r->total.count)
 		print_cut(s, STYLE_PLAIN, "%s read, %s written",
-			  format_weight(r->total.weight - r->written.weight, r->source, count),
-			  format_weight(r->written.weight, r->source, weight));
+			  format_weight(r->total.weight - r->written.weight, r->value, count),
+			  format_weight(r->written.weight, r->value, weight));
 	print_ends(s, r);
 	return 0;
 }

@@ -74,7 +74,7 @@ static void write_stack(struct json *j, const struct query_result *r, struct fra
 static void write_profile(struct json *j, struct profile *p, const struct query_result *r,
 			  struct frames *f)
 {
-	bool bytes = r->source == KYMO_SOURCE_FAULT || r->source == KYMO_SOURCE_IO;
+	const char *unit = values[r->value].unit;
 	const char *host = profile_meta(p, "host");
 
 	json_object(j);
@@ -83,7 +83,9 @@ static void write_profile(struct json *j, struct profile *p, const struct query_
 	json_key(j, "name");
 	json_str(j, host ? host : "kymo");
 	json_key(j, "unit");
-	json_str(j, bytes ? "bytes" : "nanoseconds");
+	json_str(j, strcmp(unit, "ns") == 0	 ? "nanoseconds"
+		    : strcmp(unit, "count") == 0 ? "none"
+						 : unit);
 	json_key(j, "startValue");
 	json_u64(j, 0);
 	json_key(j, "endValue");

@@ -340,7 +340,7 @@ static void write_data(struct flame *f)
 	char note[128];
 
 	fprintf(f->out, "<metadata id=\"data\">{&quot;top&quot;:%d,&quot;unit&quot;:%s,", TOP,
-		json_xml(f, source_units[r->source] ? source_units[r->source] : ""));
+		json_xml(f, values[r->value].unit));
 	fprintf(f->out, "&quot;note&quot;:%s,\n&quot;items&quot;:[",
 		json_xml(f, describe_dropped(f, false, note, sizeof(note))));
 	write_items(f);
@@ -372,18 +372,20 @@ static char *make_title(const struct profile *p, const struct export_options *op
 static char *make_subtitle(const struct profile *p, const struct query_result *r)
 {
 	time_t seconds = (time_t)(profile_start_wall_ns(p) / NS_PER_SEC);
-	char wall[64] = "", count[32], length[16], weight[16], *subtitle = NULL;
-	bool bytes = r->source == KYMO_SOURCE_FAULT || r->source == KYMO_SOURCE_IO;
+	char wall[64] = "", count[32], length[16], weight[32], *subtitle = NULL;
+	const char *unit = values[r->value].unit;
 	struct tm tm;
 
 	if (localtime_r(&seconds, &tm))
 		strftime(wall, sizeof(wall), "%Y-%m-%d %H:%M:%S %Z", &tm);
-	if (bytes)
+	if (strcmp(unit, "bytes") == 0)
 		text_bytes(r->total.weight, weight);
+	else if (strcmp(unit, "count") == 0)
+		snprintf(weight, sizeof(weight), "%" PRIu64, r->total.weight);
 	else
 		text_duration(r->total.weight, weight);
 	if (asprintf(&subtitle, "%s \xc2\xb7 %s \xc2\xb7 %s of %s in %s samples%s", wall,
-		     text_duration(r->duration_ns, length), weight, source_charges[r->source],
+		     text_duration(r->duration_ns, length), weight, values[r->value].charges,
 		     group_digits(r->total.count, count),
 		     profile_ended(p) ? "" : " \xc2\xb7 the recording did not end") < 0)
 		return NULL;

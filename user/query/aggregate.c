@@ -7,10 +7,15 @@
 
 #include "base/array.h"
 
+static void weight_add(uint64_t *sum, uint64_t v)
+{
+	if (__builtin_add_overflow(*sum, v, sum))
+		*sum = UINT64_MAX;
+}
+
 void query_value_add(struct query_value *sum, const struct query_value *v)
 {
-	if (__builtin_add_overflow(sum->weight, v->weight, &sum->weight))
-		sum->weight = UINT64_MAX;
+	weight_add(&sum->weight, v->weight);
 	if (__builtin_add_overflow(sum->count, v->count, &sum->count))
 		sum->count = UINT64_MAX;
 }
@@ -209,13 +214,16 @@ static void take_hottest(struct aggregate *a, struct query_tick *tick)
 
 static int add_row(struct aggregate *a, const struct tick_row *row, struct query_tick *tick)
 {
-	struct query_value v = { .weight = row->weight, .count = row->count };
+	struct query_value v = { .count = row->count };
 	const struct thread_view *who = &a->threads[idmap_find(&a->segment->threads, row->thread)];
 	uint32_t stack;
 	int64_t cell;
 
 	if (!who->selected || row->count == 0)
 		return 0;
+	v.weight = value_weight(a->value, row, a->page_bytes);
+	if (values[a->value].is_gauge)
+		weight_add(&a->shrunk, value_shrink(a->value, row, a->page_bytes));
 	stack = idmap_find(&a->segment->stacks, row->stack);
 	cell = find_cell(a, who->comm, stack);
 	if (cell < 0)

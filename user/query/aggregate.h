@@ -35,10 +35,13 @@ struct thread_view {
 struct aggregate {
 	struct profile *profile;
 	const struct query_selection *selection;
+	enum value_id value;
 	enum kymo_source source;
+	uint64_t page_bytes;
 	struct item_table items;
 	struct query_value total;
 	struct query_value written;
+	uint64_t shrunk;
 	uint64_t ends[KYMO_END_MAX];
 	struct query_process *processes;
 	size_t processes_n, processes_cap;

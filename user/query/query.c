@@ -102,7 +102,9 @@ static int aggregate_all(struct aggregate *a)
 static void hand_over(struct aggregate *a, struct query_result *r)
 {
 	*r = (struct query_result){
+		.value = a->value,
 		.source = a->source,
+		.shrunk = a->shrunk,
 		.total = a->total,
 		.written = a->written,
 		.items = TAKE_PTR(a->items.items),
@@ -127,11 +129,17 @@ int query_run(struct profile *p, const struct query_selection *s, struct query_r
 	_cleanup_(aggregate_release) struct aggregate a = {
 		.profile = p,
 		.selection = s,
+		.value = s->value,
 		.source = s->source ? s->source : KYMO_SOURCE_CPU,
+		.page_bytes = profile_meta_u64(p, "page_bytes", 4096),
 	};
 	struct query_result *result;
 	int r;
 
+	if (a.value)
+		a.source = values[a.value].source;
+	else
+		a.value = value_of_source(a.source);
 	free(TAKE_PTR(p->message));
 	r = aggregate_all(&a);
 	if (r < 0)

@@ -16,10 +16,16 @@
 #include "model/process.h"
 #include "model/tick.h"
 #include "query/profile.h"
+#include "query/value.h"
 
 /* Zeroes select every cpu sample. */
 struct query_selection {
 	enum kymo_source source; /* 0 = KYMO_SOURCE_CPU */
+	/*
+	 * query_run: what weighs; VALUE_NONE = the weight of source. Another one names its samples: source does
+	 * not count then. Not for rows, which have all.
+	 */
+	enum value_id value;
 	/*
 	 * Whole ticks, as health exists only for these: a tick is in when its middle lies in
 	 * [since_ns, until_ns), both counted from the profile's first tick; until_ns 0 = its end.
@@ -42,7 +48,7 @@ bool query_selects_process(const struct query_selection *s, const struct process
 
 /* Sums saturate: hostile weights cannot wrap to something that looks right. */
 struct query_value {
-	uint64_t weight; /* in the source's unit */
+	uint64_t weight; /* in the value's unit */
 	uint64_t count;	 /* samples */
 };
 
@@ -95,8 +101,10 @@ struct query_tick {
 };
 
 struct query_result {
+	enum value_id value; /* never VALUE_NONE, but for a source that has none */
 	enum kymo_source source;
 	struct query_value total;
+	uint64_t shrunk; /* of a gauge: what rows took back; weights are what others grew by */
 	struct query_value written; /* source io: what of it are writes */
 	struct query_item *items;   /* [0] is empty */
 	size_t items_n;

@@ -175,6 +175,13 @@ void maker_row(struct maker *m, uint32_t thread, uint32_t stack, uint32_t count)
 		     count * MAKER_PERIOD_NS);
 }
 
+void maker_row_seen(struct maker *m, uint32_t thread, uint32_t stack, uint32_t count,
+		    const struct seen *seen)
+{
+	maker_row(m, thread, stack, count);
+	m->tick.rows[m->tick.rows_n - 1].seen = *seen;
+}
+
 void maker_health(struct maker *m, enum health_column column, int64_t value)
 {
 	m->tick.health.present[column] = true;

@@ -42,6 +42,9 @@ uint32_t maker_thread(struct maker *m, uint32_t pid, const char *comm);
 void maker_row(struct maker *m, uint32_t thread, uint32_t stack, uint32_t count);
 void maker_row_of(struct maker *m, uint32_t thread, uint32_t stack, uint32_t source, uint32_t end,
 		  uint32_t count, uint64_t weight);
+/* As maker_row, with what was seen at it. */
+void maker_row_seen(struct maker *m, uint32_t thread, uint32_t stack, uint32_t count,
+		    const struct seen *seen);
 void maker_health(struct maker *m, enum health_column column, int64_t value);
 void maker_quality(struct maker *m, const char *counter, int64_t value);
 /* The exact totals of a process (by the id of its thread, made by maker_thread) in the tick at hand. */
