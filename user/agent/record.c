@@ -130,7 +130,7 @@ static int write_sources(struct store *s, const struct agent_options *o)
 		r = store_set_meta(s, "sources", buf_str(&names));
 	buf_release(&names);
 	if (r == 0 && o->sources & KERN_SOURCE(KYMO_SOURCE_CPU))
-		r = set_meta_number(s, "period_ns.cpu", NS_PER_SEC / o->hz);
+		r = set_meta_number(s, "period_ns.cpu", sample_period_ns(o->hz));
 	if (r == 0 && o->sources & KERN_SOURCE(KYMO_SOURCE_FAULT))
 		r = set_meta_number(s, "period_faults.fault", KERN_FAULT_PERIOD);
 	return r;
@@ -231,7 +231,7 @@ static int start_command(struct recording *r)
 
 static int open_pipeline(struct recording *r)
 {
-	const struct pipeline_options options = { .cpu_period_ns = NS_PER_SEC / r->options->hz,
+	const struct pipeline_options options = { .cpu_period_ns = sample_period_ns(r->options->hz),
 						  .tick_ns = r->options->tick_ns,
 						  .sources = r->options->sources,
 						  .filter = !r->options->all };

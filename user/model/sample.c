@@ -1,6 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/sample.h"
 
+#include "base/clock.h"
+
+/*
+ * Most of what wakes by a timer does so on a grid of milliseconds (kymo itself every 100 ms and every second); with
+ * 99 samples to the second each phase came again every second, and who ran there was seen three times
+ * as long as it ran, or never. So a second (ten or a hundred, where few samples are asked for) has a golden fraction of a
+ * sample less than asked for: no fraction is farther from every ratio of small numbers, and the phases
+ * of the samples spread evenly over whatever recurs. The period stays one number, as every sample's weight.
+ */
+uint64_t sample_period_ns(uint64_t hz)
+{
+	const uint64_t golden = 381966011; /* 1e9 * (3 - sqrt(5)) / 2 */
+	uint64_t less = hz >= 39 ? golden : hz >= 4 ? golden / 10 : golden / 100;
+
+	return NS_PER_SEC * NS_PER_SEC / (hz * NS_PER_SEC - less);
+}
+
 const char *const source_names[KYMO_SOURCE_MAX] = {
 	[0] = "",
 	[KYMO_SOURCE_CPU] = "cpu",

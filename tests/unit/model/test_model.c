@@ -3,8 +3,10 @@
 #include "unit/test.h"
 
 #include <ctype.h>
+#include <math.h>
 #include <stdbool.h>
 
+#include "base/clock.h"
 #include "model/sample.h"
 #include "model/tick.h"
 
@@ -71,12 +73,56 @@ static void test_freeing(void **state)
 	health_release(&h);
 }
 
+/* How often a clock of that period meets a task that wakes every wake_ns and runs for run_ns. */
+static double met(uint64_t period_ns, uint64_t phase_ns, uint64_t wake_ns, uint64_t run_ns,
+		  uint64_t samples)
+{
+	double n = 0;
+
+	for (uint64_t i = 0; i < samples; i++)
+		n += (phase_ns + i * period_ns) % wake_ns < run_ns;
+	return n;
+}
+
+static void check_rate(uint64_t hz, uint64_t wake_ms, uint64_t share)
+{
+	uint64_t period = sample_period_ns(hz), wake = wake_ms * NS_PER_MSEC;
+	double n = 30000 + 300.0 * (double)(hz < 500 ? hz : 500), expected = n / (double)share;
+
+	for (uint64_t phase = 0; phase < 10; phase++) {
+		double found = met(period, phase * period / 10, wake, wake / share, (uint64_t)n);
+
+		if (fabs(found - expected) > 2 * sqrt(expected))
+			fail_msg("%d Hz, every %d ms: met %.0f times, not %.0f", (int)hz,
+				 (int)wake_ms, found, expected);
+	}
+}
+
+/* Tasks that wake in time with the second are seen as long as they run, within the error of as many random samples. */
+static void test_period_is_no_rhythm(void **state)
+{
+	const uint64_t hz[] = {
+		1, 5, 19, 49, 50, 97, 99, 100, 199, 250, 499, 997, 1000, 4999, 10000
+	};
+	const uint64_t wake_ms[] = { 1, 4, 5, 10, 20, 30, 50, 100, 250, 300, 500, 1000 };
+
+	(void)state;
+	for (size_t h = 0; h < sizeof(hz) / sizeof(*hz); h++) {
+		assert_true(fabs((double)(sample_period_ns(hz[h]) * hz[h]) / 1e9 - 1) < 0.0101);
+		for (size_t w = 0; w < sizeof(wake_ms) / sizeof(*wake_ms); w++) {
+			check_rate(hz[h], wake_ms[w], 12);
+			check_rate(hz[h], wake_ms[w], 1000);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_health_columns),
 		cmocka_unit_test(test_freeing),
+		cmocka_unit_test(test_period_is_no_rhythm),
 	};
 
 	return cmocka_run_group_tests_name("model", tests, NULL, NULL);
