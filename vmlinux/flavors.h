@@ -19,6 +19,11 @@ struct mm_struct___before_6_2 {
 	struct mm_rss_stat___before_6_2 rss_stat;
 };
 
+/* Before 633488947ef6 (6.15). */
+struct kernfs_node___before_6_15 {
+	struct kernfs_node *parent;
+};
+
 #pragma clang attribute pop
 
 #endif

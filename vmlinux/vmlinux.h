@@ -95,6 +95,11 @@ enum {
 	KYMO_MAPLE_ARANGE_64 = 3,
 };
 
+/* include/linux/cgroup_subsys.h: the number depends on what is built in, and is asked of the running kernel. */
+enum cgroup_subsys_id {
+	memory_cgrp_id = 0,
+};
+
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 typedef struct {
@@ -142,18 +147,26 @@ struct signal_struct {
 	unsigned long maj_flt;
 	struct task_io_accounting ioac;
 	unsigned long long sum_sched_runtime;
+	short oom_score_adj;
 };
 
 struct kernfs_node {
 	__u64 id;
+	struct kernfs_node *__parent; /* since 6.15; before: flavors.h */
+	const char *name;
 };
 
 struct cgroup {
 	struct kernfs_node *kn;
 };
 
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+};
+
 struct css_set {
 	struct cgroup *dfl_cgrp;
+	struct cgroup_subsys_state *subsys[1]; /* by cgroup_subsys_id */
 };
 
 /* kernel/bpf/arraymap.c's: a per-CPU array keeps each element's per-CPU address. */
@@ -212,6 +225,7 @@ typedef struct {
 struct mm_struct {
 	struct maple_tree mm_mt;
 	unsigned long mmap_base;
+	unsigned long total_vm;
 	unsigned long exec_vm;
 	unsigned long start_code;
 	unsigned long start_stack;

@@ -55,6 +55,7 @@ struct cause {
 	enum kymo_source source;
 	__u16 state; /* bits that the context knows */
 	__u16 skip;  /* leaf frames of the kernel stack that are ours */
+	__u16 flags; /* enum kymo_sample_flag */
 	__u64 weight;
 	__u64 aux;
 };
@@ -65,7 +66,7 @@ static __always_inline void sample_begin(struct scratch *s, struct task_struct *
 	struct kymo_sample *head = &s->record.head;
 
 	head->head.type = KYMO_RECORD_SAMPLE;
-	head->head.flags = 0;
+	head->head.flags = cause->flags;
 	head->head.time_ns = bpf_ktime_get_ns();
 	who_read(&head->who, task);
 	counters_read(&head->counters, task, mm);

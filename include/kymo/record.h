@@ -22,6 +22,7 @@ enum kymo_record_type {
 	KYMO_RECORD_CODE = 2, /* a Python code object, at first sight */
 	KYMO_RECORD_TASK = 3, /* one thread's exact counters: the sweep (iterator output) */
 	KYMO_RECORD_END = 4,  /* a dead process's final counters */
+	KYMO_RECORD_OOM = 5,  /* a victim of the OOM killer */
 	KYMO_RECORD_MAX,
 };
 
@@ -130,8 +131,14 @@ enum kymo_end {
 	KYMO_END_MAX,
 };
 
+enum kymo_sample_flag {
+	KYMO_SAMPLE_OF_OOM =
+		1 << 0, /* no sample: the stack of whose allocation the last KYMO_RECORD_OOM of
+					its thread tells; stands for nothing */
+};
+
 /*
- * KYMO_RECORD_SAMPLE. Behind the struct: kernel_frames x __u64 (addresses, leaf
+ * KYMO_RECORD_SAMPLE, head.flags of kymo_sample_flag. Behind the struct: kernel_frames x __u64 (addresses, leaf
  * first), then user_frames x struct kymo_frame.
  */
 struct kymo_sample {
@@ -188,5 +195,31 @@ struct kymo_task {
 	__s32 exit_code; /* END: as wait(2) encodes it */
 };
 static_assert(sizeof(struct kymo_task) == 160, "layout");
+
+#define KYMO_CGROUP_LEVELS    8
+#define KYMO_CGROUP_NAME_SIZE 96
+
+/*
+ * KYMO_RECORD_OOM: the process that the OOM killer chose. Before 6.8 the kernel tells the victim's pid
+ * alone: the rest is known where the victim itself was allocating (victim_known), else zeroes.
+ */
+struct kymo_oom {
+	struct kymo_record_head head;
+	struct kymo_who victim;
+	__s64 rss_anon_pages;
+	__s64 rss_file_pages;
+	__s64 rss_shmem_pages;
+	__s64 swap_pages;
+	__u64 total_vm_pages;
+	__u32 allocator_pid; /* who needed memory */
+	__u32 allocator_tid;
+	char allocator_comm[KYMO_COMM_SIZE];
+	__s32 oom_score_adj;
+	__u32 victim_known;
+	/* Of the cgroup whose memory it was charged to, leaf first, up to an empty one (the root's); cut off
+	   beyond the last level. */
+	char cgroup[KYMO_CGROUP_LEVELS][KYMO_CGROUP_NAME_SIZE];
+};
+static_assert(sizeof(struct kymo_oom) == 904, "layout");
 
 #endif

@@ -6,11 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "agent/accounts.h"
 #include "agent/files.h"
+#include "agent/oom.h"
 #include "agent/quality.h"
 #include "agent/resolve.h"
+#include "agent/storms.h"
 #include "agent/writer.h"
 #include "base/clock.h"
 #include "base/hmap.h"
@@ -48,12 +51,14 @@ struct pipeline {
 	struct merge *merge;
 	struct health_reader *health;
 	struct accounts *accounts;
+	struct storms *storms;
+	struct oom *oom;
 	struct writer *writer;
 	struct hmap starts; /* pid -> start_ns of processes with Python codes */
 
 	uint64_t start_ns;
-	uint64_t due_ns; /* the open tick's end */
-	bool closing;	 /* health has been read; samples up to end_ns are still on their way */
+	uint64_t tick_start_ns, due_ns; /* the open tick */
+	bool closing; /* health has been read; samples up to end_ns are still on their way */
 	uint64_t end_ns, wall_ns;
 	struct health closing_health;
 	uint64_t swept_boot_ns; /* CLOCK_BOOTTIME of the last sweep */
@@ -90,27 +95,64 @@ static uint32_t sample_process(struct pipeline *p, const struct kymo_who *who,
 	return merge_process(p->merge, &info);
 }
 
-static void on_sample(void *data, const struct raw_sample *sample)
+/* Its frames, leaf first, and its thread in merge; 0 threads = no memory. */
+static uint32_t resolve(struct pipeline *p, const struct raw_sample *sample,
+			const struct sample_frame **ret_frames, size_t *ret_n)
 {
-	struct pipeline *p = data;
 	const struct kymo_who *who = &sample->head->who;
 	const struct proc_process *proc = proc_find(p->procs, who);
 	uint32_t process = sample_process(p, who, proc);
 	uint32_t thread = process ? merge_thread(p->merge, process, who) : 0;
+
+	if (thread)
+		*ret_n = resolve_sample(p->resolve, sample, proc, process, ret_frames);
+	else
+		p->error = -ENOMEM;
+	return thread;
+}
+
+static void on_sample(void *data, const struct raw_sample *sample)
+{
+	struct pipeline *p = data;
 	const struct sample_frame *frames;
 	size_t n;
+	uint32_t thread = resolve(p, sample, &frames, &n);
 	int r;
 
-	if (!thread) {
-		p->error = -ENOMEM;
+	if (!thread)
 		return;
-	}
-	n = resolve_sample(p->resolve, sample, proc, process, &frames);
 	r = merge_sample(p->merge, sample->head, thread, frames, n);
 	if (r < 0)
 		p->error = r;
 	else
 		p->stats.samples++;
+}
+
+static void on_oom(void *data, const struct kymo_oom *record)
+{
+	struct pipeline *p = data;
+	int r = 0;
+
+	if (p->start_ns && record->head.time_ns >= p->start_ns)
+		r = oom_victim(p->oom, record, p->procs, p->merge);
+	if (r < 0)
+		p->error = r;
+}
+
+static void on_oom_stack(void *data, const struct raw_sample *stack)
+{
+	struct pipeline *p = data;
+	const struct sample_frame *frames;
+	size_t n;
+	uint32_t thread = resolve(p, stack, &frames, &n);
+	int r;
+
+	if (!thread)
+		return;
+	r = oom_stack(p->oom, &stack->head->who, thread, oom_scope(p->kallsyms, stack), frames, n,
+		      p->merge);
+	if (r < 0)
+		p->error = r;
 }
 
 static void on_code(void *data, const struct kern_code *code)
@@ -146,6 +188,9 @@ static void on_process(void *data, const struct process_event *e)
 
 	if (r == -ENOMEM)
 		p->error = r;
+	/* The sideband runs before the first tick begins. */
+	if (p->start_ns && e->time_ns >= p->start_ns)
+		storms_event(p->storms, e, p->procs);
 	if (e->kind == PROCESS_EXIT)
 		on_exit_event(p, e);
 }
@@ -203,6 +248,8 @@ static int drain(struct pipeline *p, uint64_t until_ns)
 		.code = on_code,
 		.process = on_process,
 		.ended = on_ended,
+		.oom = on_oom,
+		.oom_stack = on_oom_stack,
 		.data = p,
 	};
 	int r = kern_poll(p->kern, until_ns, &handler);
@@ -229,6 +276,10 @@ static int open_parts(struct pipeline *p)
 		r = proc_table_new("/proc", on_file, p, &p->procs);
 	if (r == 0)
 		r = python_codes_new(CODES_MAX, &p->codes);
+	if (r == 0)
+		r = storms_new(&p->storms);
+	if (r == 0)
+		r = oom_new((uint64_t)sysconf(_SC_PAGESIZE), &p->oom);
 	if (r == 0)
 		r = health_reader_new("/proc", &p->health);
 	if (r < 0)
@@ -296,6 +347,8 @@ void pipeline_free(struct pipeline *p)
 	kallsyms_free(p->kallsyms);
 	health_reader_free(p->health);
 	accounts_free(p->accounts);
+	storms_free(p->storms);
+	oom_free(p->oom);
 	python_codes_free(p->codes);
 	proc_table_free(p->procs);
 	files_free(p->files);
@@ -368,7 +421,7 @@ int pipeline_start(struct pipeline *p, uint64_t *ret_start_ns)
 	if (r < 0)
 		return r;
 	merge_tick_begin(p->merge, now);
-	p->start_ns = now;
+	p->start_ns = p->tick_start_ns = now;
 	p->due_ns = now + p->options.tick_ns;
 	*ret_start_ns = now;
 	return kern_start(p->kern);
@@ -432,6 +485,10 @@ static int tick_close(struct pipeline *p)
 	if (r == 0)
 		r = sweep_end(p);
 	if (r == 0)
+		r = oom_tick(p->oom, p->merge);
+	if (r == 0)
+		r = storms_tick(p->storms, p->tick_start_ns, p->end_ns, p->procs, p->merge);
+	if (r == 0)
 		r = quality_tick(&p->quality, &from, p->merge);
 	if (r == 0)
 		r = merge_quality(p->merge, "health.span_ns", (int64_t)p->health_span_ns);
@@ -444,6 +501,7 @@ static int tick_close(struct pipeline *p)
 	p->closing = false;
 	p->stats.ticks++;
 	merge_tick_begin(p->merge, p->end_ns);
+	p->tick_start_ns = p->end_ns;
 	r = writer_tick(p->writer, tick);
 	files_tick_closed(p->files);
 	if (p->end_ns > FORGET_NS)

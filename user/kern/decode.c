@@ -98,6 +98,22 @@ int decode_task_record(const void *data, size_t size, struct kymo_task *ret)
 	return terminated(ret->who.comm, sizeof(ret->who.comm)) ? 0 : -EBADMSG;
 }
 
+int decode_oom(const void *data, size_t size, const struct kymo_oom **ret)
+{
+	const struct kymo_oom *oom = data;
+
+	if (decode_type(data, size) != KYMO_RECORD_OOM || size != sizeof(*oom))
+		return -EBADMSG;
+	if (!terminated(oom->victim.comm, sizeof(oom->victim.comm)) ||
+	    !terminated(oom->allocator_comm, sizeof(oom->allocator_comm)))
+		return -EBADMSG;
+	for (size_t i = 0; i < KYMO_CGROUP_LEVELS; i++)
+		if (!terminated(oom->cgroup[i], sizeof(oom->cgroup[i])))
+			return -EBADMSG;
+	*ret = oom;
+	return 0;
+}
+
 /*
  * The bodies of perf's records (include/uapi/linux/perf_event.h, enum perf_event_type), behind the
  * header.

@@ -70,6 +70,10 @@ struct kern_handler {
 	void (*process)(void *data, const struct process_event *event);
 	/* A process was released, with its final totals; may be NULL. */
 	void (*ended)(void *data, const struct kymo_task *task);
+	/* The OOM killer chose a victim; then the stack of the thread that needed memory, which may be lost. Of
+	 * every process, also where only some are followed. Both may be NULL. */
+	void (*oom)(void *data, const struct kymo_oom *oom);
+	void (*oom_stack)(void *data, const struct raw_sample *stack);
 	void *data;
 };
 

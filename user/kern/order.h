@@ -12,7 +12,8 @@
 #include "base/buf.h"
 
 /* At the same instant what happened to a process comes before what was sampled of it. */
-enum order_kind { ORDER_EVENT, ORDER_SAMPLE, ORDER_ENDED };
+/* A victim of the OOM killer before the stack that asked for memory. */
+enum order_kind { ORDER_EVENT, ORDER_OOM, ORDER_SAMPLE, ORDER_ENDED };
 
 struct order_item {
 	uint64_t time_ns;

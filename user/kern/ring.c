@@ -15,6 +15,7 @@ static int take(struct kern *k, void *data, size_t size)
 	struct raw_sample sample;
 	struct kern_code code;
 	struct kymo_task task;
+	const struct kymo_oom *oom;
 	int r = decode_type(data, size);
 
 	switch (r) {
@@ -33,6 +34,12 @@ static int take(struct kern *k, void *data, size_t size)
 		r = decode_task_record(data, size, &task);
 		if (r == 0)
 			(void)order_add(&k->order, ORDER_ENDED, task.head.time_ns, data, size, NULL,
+					0);
+		return r;
+	case KYMO_RECORD_OOM:
+		r = decode_oom(data, size, &oom);
+		if (r == 0)
+			(void)order_add(&k->order, ORDER_OOM, oom->head.time_ns, data, size, NULL,
 					0);
 		return r;
 	default:
@@ -59,13 +66,29 @@ void ring_on_event(void *context, const struct process_event *event)
 			strlen(event->path) + 1);
 }
 
+static void deliver_sample(struct kern *k, const struct raw_sample *sample)
+{
+	const struct kern_handler *h = k->handler;
+
+	if (!(sample->head->head.flags & KYMO_SAMPLE_OF_OOM))
+		h->sample(h->data, sample);
+	else if (h->oom_stack)
+		h->oom_stack(h->data, sample);
+}
+
 static void deliver(void *context, enum order_kind kind, void *data, size_t size)
 {
 	struct kern *k = context;
 	struct process_event *event = data;
+	const struct kymo_oom *oom;
 	struct raw_sample sample;
 	struct kymo_task task;
 
+	if (kind == ORDER_OOM) {
+		if (k->handler->oom && decode_oom(data, size, &oom) == 0)
+			k->handler->oom(k->handler->data, oom);
+		return;
+	}
 	if (kind == ORDER_ENDED) {
 		if (k->handler->ended && decode_task_record(data, size, &task) == 0)
 			k->handler->ended(k->handler->data, &task);
@@ -77,7 +100,7 @@ static void deliver(void *context, enum order_kind kind, void *data, size_t size
 		return;
 	}
 	if (decode_sample(data, size, &sample) == 0)
-		k->handler->sample(k->handler->data, &sample);
+		deliver_sample(k, &sample);
 }
 
 int kern_poll(struct kern *k, uint64_t until_ns, const struct kern_handler *handler)

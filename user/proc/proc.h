@@ -45,6 +45,9 @@ int proc_apply(struct proc_table *t, const struct process_event *e);
  * all there is). The pointer is valid until the next scan, apply or find. NULL = no memory.
  * start_ns of a different life of the pid makes a new process. */
 struct proc_process *proc_find(struct proc_table *t, const struct kymo_who *who);
+/* The newest life of a pid, as events and readings have it so far: nothing is read for it. NULL = not known. Valid
+ * until the next scan, apply or find. */
+const struct proc_process *proc_newest(const struct proc_table *t, uint32_t pid);
 const struct proc_mapping *proc_find_mapping(const struct proc_process *p, uint64_t address);
 /* Forgets processes whose exit is older than before_ns: their last samples have been delivered. */
 void proc_forget_exited(struct proc_table *t, uint64_t before_ns);

@@ -96,6 +96,13 @@ struct life *life_newest(const struct proc_table *t, uint32_t pid)
 	return l ? *l : NULL;
 }
 
+const struct proc_process *proc_newest(const struct proc_table *t, uint32_t pid)
+{
+	const struct life *l = life_newest(t, pid);
+
+	return l ? &l->p : NULL;
+}
+
 static struct life *life_alloc(struct proc_table *t, uint32_t pid)
 {
 	struct life *l;

@@ -316,6 +316,40 @@ static void test_sideband_hostile(void **state)
 	assert_int_equal(decode_exact(&r, r.size), -EBADMSG);
 }
 
+static int decode_oom_exact(const struct kymo_oom *oom, size_t size)
+{
+	const struct kymo_oom *ret;
+	void *copy = exact(oom, size);
+	int r = decode_oom(copy, size, &ret);
+
+	free(copy);
+	return r;
+}
+
+static void test_oom(void **state)
+{
+	const struct kymo_oom good = {
+		.head = { .type = KYMO_RECORD_OOM, .size = sizeof(good), .time_ns = 7 },
+		.victim = { .comm = "db" },
+		.cgroup = { "leaf" },
+	};
+	struct kymo_oom bad;
+
+	(void)state;
+	assert_int_equal(decode_oom_exact(&good, sizeof(good)), 0);
+	for (size_t size = 0; size < sizeof(good); size++)
+		assert_int_equal(decode_oom_exact(&good, size), -EBADMSG);
+	bad = good;
+	memset(bad.victim.comm, 'x', sizeof(bad.victim.comm));
+	assert_int_equal(decode_oom_exact(&bad, sizeof(bad)), -EBADMSG);
+	bad = good;
+	memset(bad.allocator_comm, 'x', sizeof(bad.allocator_comm));
+	assert_int_equal(decode_oom_exact(&bad, sizeof(bad)), -EBADMSG);
+	bad = good;
+	memset(bad.cgroup[KYMO_CGROUP_LEVELS - 1], 'x', sizeof(bad.cgroup[0]));
+	assert_int_equal(decode_oom_exact(&bad, sizeof(bad)), -EBADMSG);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -327,6 +361,7 @@ int main(void)
 		cmocka_unit_test(test_mmap),
 		cmocka_unit_test(test_tasks),
 		cmocka_unit_test(test_sideband_hostile),
+		cmocka_unit_test(test_oom),
 	};
 
 	return cmocka_run_group_tests_name("kern/decode", tests, NULL, NULL);

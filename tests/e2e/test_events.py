@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Events in ticks: storms of execs and exits, victims of the OOM killer."""
+
+import json
+import os
+import pathlib
+import signal
+import sys
+import time
+
+import pytest
+from profile import rows
+
+OOM_KILL, EXEC_STORM, EXIT_STORM = 3, 4, 5
+STORM = 200
+HOG_BYTES = 48 << 20
+
+# After a pause in which the usual is learned. Many at a time: a busy host gives each a share.
+BURST = f"""
+import os, time
+time.sleep(1.2)
+for i in range({STORM} // 20):
+    pids = [os.posix_spawn("/bin/true", ["true"], {{}}) for _ in range(20)]
+    for pid in pids:
+        os.waitpid(pid, 0)
+"""
+
+# Told from the name of the function on its stack.
+HOG = """
+import time
+def grows_until_killed():
+    kept = []
+    while True:
+        kept.append(b"x" * (1 << 20))
+        time.sleep(0.001)
+grows_until_killed()
+"""
+
+
+def events(path, kind):
+    out = rows(path, "SELECT * FROM event WHERE kind = ? ORDER BY id", kind)
+    return [{**e, "fields": json.loads(e["fields"])} for e in out]
+
+
+def test_storm_of_execs_is_told_with_its_program_and_parent(kymo):
+    kymo.run("record", "-q", "-o", "s.kymo", "--", sys.executable, "-S", "-c", BURST)
+    path = kymo.cwd / "s.kymo"
+    for kind in (EXEC_STORM, EXIT_STORM):
+        storms = events(path, kind)
+        assert storms, "no event"
+        trues = [p for e in storms for p in e["fields"]["programs"] if p["comm"] == "true"]
+        # The ticks at its edges may have too few to be of it.
+        assert STORM / 2 <= sum(p["count"] for p in trues) <= STORM, trues
+        assert {os.path.realpath(p["exe"]) for p in trues if p["exe"]} == {os.path.realpath("/bin/true")}
+        parents = [e["fields"]["parents"][0] for e in storms]
+        assert all(p["comm"].startswith("python") for p in parents) and len({p["pid"] for p in parents}) == 1, parents
+        assert [e["fields"]["storm_ticks"] for e in storms] == list(range(1, len(storms) + 1))
+        for e in storms:
+            tick = rows(path, "SELECT * FROM tick WHERE id = ?", e["tick"])[0]
+            assert (e["time_ns"], e["time_ns"] + e["duration_ns"]) == (tick["start_ns"], tick["end_ns"])
+
+
+def test_a_few_execs_are_no_storm(kymo):
+    kymo.run("record", "-q", "-o", "c.kymo", "--", "/bin/sh", "-c", "for i in 1 2 3 4 5; do /bin/true; sleep 0.1; done")
+    path = kymo.cwd / "c.kymo"
+    # The host is not ours alone: another's storm is one.
+    assert all(e["fields"]["count"] > 50 for e in events(path, EXEC_STORM) + events(path, EXIT_STORM))
+
+
+class MemoryCgroup:
+    """A cgroup with a limit, of the version that has the memory controller."""
+
+    def __init__(self):
+        name = f"kymo-oom-{os.getpid()}"
+        v1, v2 = pathlib.Path("/sys/fs/cgroup/memory"), pathlib.Path("/sys/fs/cgroup")
+        if (v1 / "memory.usage_in_bytes").exists():
+            self.path, limit = v1 / name, "memory.limit_in_bytes"
+        elif (v2 / "cgroup.controllers").exists() and "memory" in (v2 / "cgroup.controllers").read_text().split():
+            (v2 / "cgroup.subtree_control").write_text("+memory")
+            self.path, limit = v2 / name, "memory.max"
+        else:
+            pytest.skip("no memory controller of cgroups")
+        self.path.mkdir()
+        (self.path / limit).write_text(str(HOG_BYTES))
+
+    def kills(self):
+        for name in ("memory.oom_control", "memory.events"):
+            if (self.path / name).exists():
+                return int(dict(l.split() for l in (self.path / name).read_text().splitlines())["oom_kill"])
+
+    def remove(self):
+        for _ in range(100):
+            try:
+                return self.path.rmdir()
+            except OSError:  # its last process is still being taken down
+                time.sleep(0.02)
+
+
+@pytest.fixture
+def memory_cgroup():
+    cgroup = MemoryCgroup()
+    yield cgroup
+    cgroup.remove()
+
+
+def stack_of(path, leaf):
+    """Function names, leaf first."""
+    names = []
+    while leaf:
+        r = rows(path, "SELECT s.parent, f.name FROM stack s JOIN frame r ON r.id = s.frame "
+                       "LEFT JOIN function f ON f.id = r.function WHERE s.id = ?", leaf)[0]
+        names.append(r["name"])
+        leaf = r["parent"]
+    return names
+
+
+def test_oom_kill_names_its_victim_and_the_stack_that_asked(kymo, memory_cgroup):
+    enter = f'echo $$ > {memory_cgroup.path}/cgroup.procs; echo $$ > pid; exec "$@"'
+    r = kymo.run("record", "-q", "-o", "o.kymo", "--", "/bin/sh", "-c", enter, "sh", sys.executable, "-S", "-c", HOG,
+                 check=False)
+    assert r.returncode == 128 + signal.SIGKILL, r.stderr
+    assert memory_cgroup.kills() == 1
+    path, pid = kymo.cwd / "o.kymo", int((kymo.cwd / "pid").read_text())
+    found = [e for e in events(path, OOM_KILL) if e["fields"]["pid"] == pid]
+    assert len(found) == 1, events(path, OOM_KILL)
+    e, f = found[0], found[0]["fields"]
+    assert f["comm"].startswith("python")
+    assert os.path.realpath(f["exe"]) == os.path.realpath(sys.executable)
+    assert f["scope"] == "cgroup" and f["cgroup"].endswith("/" + memory_cgroup.path.name)
+    # The limit holds also what the kernel keeps for it: page tables, stacks.
+    assert HOG_BYTES * 3 // 4 <= f["rss_anon_bytes"] <= HOG_BYTES
+    assert f["swap_bytes"] == 0 and f["oom_score_adj"] == int(pathlib.Path("/proc/self/oom_score_adj").read_text())
+    assert f["virtual_bytes"] > f["rss_anon_bytes"] + f["rss_file_bytes"]
+    assert f["allocator"]["pid"] == pid
+    names = stack_of(path, e["stack"])
+    assert "out_of_memory" in names and any("grows_until_killed" in (n or "") for n in names), names
+    thread = rows(path, "SELECT p.pid FROM thread t JOIN process p ON p.id = t.process WHERE t.id = ?", e["thread"])
+    assert thread == [{"pid": pid}]
+    tick = rows(path, "SELECT * FROM tick WHERE id = ?", e["tick"])[0]
+    assert tick["start_ns"] <= e["time_ns"] <= tick["end_ns"]
+    assert sum(t["oom_kills"] for t in rows(path, "SELECT oom_kills FROM tick")) >= 1
