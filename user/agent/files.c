@@ -5,8 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/lines.h"
 #include "base/array.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/hmap.h"
 #include "python/python.h"
 
@@ -14,6 +16,11 @@
 #define NAME_BATCH     512 /* offsets in one job */
 #define TAKE_BATCH     4096
 #define UNWIND_OUT_MAX 4 /* tables being made: names are not to wait behind many */
+/* Lines come last: one job at a time, for more offsets each time, since every job reads the file's DWARF anew. */
+#define LINES_BATCH	1024
+#define LINES_FIRST_NS	NS_PER_SEC
+#define LINES_DOUBLINGS 5
+#define UNLINED_MAX	100000 /* frames of a file */
 
 enum file_state { FILE_NEW, FILE_ASKED, FILE_KNOWN };
 
@@ -33,13 +40,19 @@ struct file {
 	size_t unnamed_n, unnamed_cap;
 	bool superseded; /* its inode is another file's by now: it cannot be read any more */
 	bool queued;	 /* stands in the list of files with unnamed frames */
+	/* frames that have been asked for their names, and wait for lines */
+	struct merge_unnamed *unlined;
+	size_t unlined_n, unlined_cap;
+	uint64_t lines_due_ns;
+	uint8_t lines_asked; /* how often */
+	bool no_lines;	     /* it has no DWARF, or none that can be read */
 };
 
 /* A naming job that is out: whose frames the answer's names belong to. */
 struct name_job {
 	uint64_t cookie;
-	uint32_t binary;
-	uint32_t *frames;
+	uint32_t file; /* index */
+	struct merge_unnamed *frames;
 	size_t frames_n;
 	bool used;
 };
@@ -63,6 +76,9 @@ struct files {
 	uint64_t next_cookie;
 	uint32_t *to_name; /* indexes of files with unnamed frames */
 	size_t to_name_n, to_name_cap;
+	uint32_t *to_line; /* indexes of files with frames without lines */
+	size_t to_line_n, to_line_cap, lines_out;
+	bool finishing; /* nothing more will come: no waiting for more of a file's frames */
 	/* files whose build-id came after their binary; the first `closed` are of closed ticks */
 	uint32_t *late;
 	size_t late_n, late_cap, late_closed;
@@ -91,12 +107,14 @@ void files_free(struct files *f)
 	for (size_t i = 0; i < f->files_n; i++) {
 		free(f->files[i].path);
 		free(f->files[i].unnamed);
+		free(f->files[i].unlined);
 	}
 	for (size_t i = 0; i < f->jobs_n; i++)
 		free(f->jobs[i].frames);
 	free(f->files);
 	free(f->jobs);
 	free(f->to_name);
+	free(f->to_line);
 	free(f->to_unwind);
 	free(f->late);
 	hmap_release(&f->by_key);
@@ -297,32 +315,40 @@ static struct name_job *job_new(struct files *f)
 	return job;
 }
 
-/* One batch of the file's unnamed frames. 1 when it went out, 0 when the worker is full, -ENOMEM. */
-static int submit_batch(struct files *f, struct file *file)
+/* A job about these frames of the file. 1 when it went out, 0 when the worker is full, -ENOMEM. */
+static int submit_job(struct files *f, const struct file *file, enum worker_job_kind kind,
+		      const struct merge_unnamed *u, size_t n)
 {
-	size_t n = file->unnamed_n < NAME_BATCH ? file->unnamed_n : NAME_BATCH;
-	const struct merge_unnamed *u = &file->unnamed[file->unnamed_n - n];
-	_cleanup_free_ uint32_t *frames = calloc(n, sizeof(*frames));
+	_cleanup_free_ struct merge_unnamed *frames = calloc(n, sizeof(*frames));
+	_cleanup_free_ uint64_t *offsets = calloc(n, sizeof(*offsets));
 	struct worker_file wf = reach(file);
 	struct name_job *job = job_new(f);
-	uint64_t offsets[NAME_BATCH];
 
-	if (!frames || !job)
+	if (!frames || !offsets || !job)
 		return -ENOMEM;
-	for (size_t i = 0; i < n; i++) {
-		frames[i] = u[i].frame;
+	memcpy(frames, u, n * sizeof(*u));
+	for (size_t i = 0; i < n; i++)
 		offsets[i] = u[i].offset;
-	}
-	if (worker_submit(f->worker, WORKER_NAME, &wf, offsets, n, f->next_cookie) < 0)
+	if (worker_submit(f->worker, kind, &wf, offsets, n, f->next_cookie) < 0)
 		return 0;
 	*job = (struct name_job){ .cookie = f->next_cookie++,
-				  .binary = file->binary,
+				  .file = (uint32_t)(file - f->files),
 				  .frames = TAKE_PTR(frames),
 				  .frames_n = n,
 				  .used = true };
-	file->unnamed_n -= n;
 	f->jobs_out++;
 	return 1;
+}
+
+/* One batch of the file's unnamed frames; as submit_job. */
+static int submit_batch(struct files *f, struct file *file)
+{
+	size_t n = file->unnamed_n < NAME_BATCH ? file->unnamed_n : NAME_BATCH;
+	int r = submit_job(f, file, WORKER_NAME, &file->unnamed[file->unnamed_n - n], n);
+
+	if (r > 0)
+		file->unnamed_n -= n;
+	return r;
 }
 
 static void submit_names(struct files *f)
@@ -341,6 +367,67 @@ static void submit_names(struct files *f)
 		file->unnamed_cap = 0;
 		file->queued = false;
 		f->to_name_n--;
+	}
+}
+
+static int queue_lines(struct files *f, uint32_t index, const struct name_job *job)
+{
+	struct file *file = &f->files[index];
+	size_t n = job->frames_n;
+
+	if (file->no_lines || file->unlined_n + n > UNLINED_MAX)
+		return 0;
+	if (!file->unlined_n) {
+		if (array_reserve(&f->to_line, &f->to_line_cap, f->to_line_n + 1) < 0)
+			return -ENOMEM;
+		file->lines_due_ns = clock_mono_ns() + (LINES_FIRST_NS << file->lines_asked);
+	}
+	if (array_reserve(&file->unlined, &file->unlined_cap, file->unlined_n + n) < 0)
+		return -ENOMEM;
+	if (!file->unlined_n)
+		f->to_line[f->to_line_n++] = index;
+	memcpy(&file->unlined[file->unlined_n], job->frames, n * sizeof(*job->frames));
+	file->unlined_n += n;
+	return 0;
+}
+
+/* False: nothing more can be asked now. */
+static bool submit_lines_of(struct files *f, struct file *file)
+{
+	size_t n = file->unlined_n < LINES_BATCH ? file->unlined_n : LINES_BATCH;
+
+	if (file->no_lines || file->superseded) {
+		file->unlined_n = 0;
+		return true;
+	}
+	if (submit_job(f, file, WORKER_LINES, &file->unlined[file->unlined_n - n], n) <= 0)
+		return false;
+	f->lines_out++;
+	file->unlined_n -= n;
+	if (file->lines_asked < LINES_DOUBLINGS)
+		file->lines_asked++;
+	return true;
+}
+
+/* Names come first: whoever reads the recording needs them most. */
+static void submit_lines(struct files *f)
+{
+	uint64_t now = f->to_line_n ? clock_mono_ns() : 0;
+
+	for (size_t i = 0; i < f->to_line_n && !f->lines_out && !f->to_name_n;) {
+		struct file *file = &f->files[f->to_line[i]];
+
+		if (now < file->lines_due_ns && !f->finishing) {
+			i++;
+			continue;
+		}
+		if (!submit_lines_of(f, file))
+			return;
+		if (!file->unlined_n) {
+			free(TAKE_PTR(file->unlined));
+			file->unlined_cap = 0;
+			f->to_line[i] = f->to_line[--f->to_line_n];
+		}
 	}
 }
 
@@ -467,14 +554,14 @@ static int add_names(struct files *f, const struct name_job *job, const struct w
 	for (size_t i = 0; i < reply->names_n && i < job->frames_n; i++) {
 		const struct worker_name *name = &reply->names[i];
 		struct function fn = { .kind = FRAME_NATIVE,
-				       .binary = job->binary,
+				       .binary = f->files[job->file].binary,
 				       .name = (char *)name->name,
 				       .file = (char *)name->file };
 
 		if (!name->name[0])
 			continue;
 		l->names[l->names_n] =
-			(struct frame_name){ .frame = job->frames[i],
+			(struct frame_name){ .frame = job->frames[i].frame,
 					     .function = merge_function(f->merge, &fn),
 					     .line = name->line };
 		l->names_n += l->names[l->names_n].function != 0;
@@ -496,6 +583,33 @@ static int take_names(struct files *f, const struct worker_reply *reply, struct 
 	} else {
 		l = names_get(names);
 		r = l ? add_names(f, job, reply, l) : -ENOMEM;
+		if (r == 0)
+			r = queue_lines(f, job->file, job);
+	}
+	free(job->frames);
+	*job = (struct name_job){ 0 };
+	return r;
+}
+
+static int take_lines(struct files *f, const struct worker_reply *reply, struct late_names **names)
+{
+	struct name_job *job = job_find(f, reply->cookie);
+	struct late_names *l;
+	int r = 0;
+
+	if (!job)
+		return -EBADMSG;
+	f->jobs_out--;
+	f->lines_out--;
+	if (reply->error < 0) {
+		/* Most files have none; of others the symbols must do. */
+		f->files[job->file].no_lines = reply->error != -EAGAIN;
+		f->stats.failed_lines += reply->error != -ENOENT;
+	} else {
+		l = names_get(names);
+		r = l ? lines_add(f->merge, f->files[job->file].binary, job->frames, job->frames_n,
+				  reply, l)
+		      : -ENOMEM;
 	}
 	free(job->frames);
 	*job = (struct name_job){ 0 };
@@ -511,6 +625,7 @@ int files_pump(struct files *f, struct late_names **ret_names)
 	while ((reply = worker_fetch(f->worker))) {
 		int q = reply->kind == WORKER_INSPECT  ? take_inspect(f, reply)
 			: reply->kind == WORKER_UNWIND ? take_unwind(f, reply)
+			: reply->kind == WORKER_LINES  ? take_lines(f, reply, &names)
 						       : take_names(f, reply, &names);
 
 		worker_reply_free(reply);
@@ -524,6 +639,7 @@ int files_pump(struct files *f, struct late_names **ret_names)
 	if (take_unnamed(f) < 0)
 		r = -ENOMEM;
 	submit_names(f);
+	submit_lines(f);
 	/* Functions given since the last tick are the next tick's, unless names go out before it. */
 	if (names && merge_take_functions(f->merge, names) < 0)
 		r = -ENOMEM;
@@ -533,7 +649,13 @@ int files_pump(struct files *f, struct late_names **ret_names)
 
 size_t files_pending(struct files *f)
 {
-	return f->jobs_out + f->inspect_out + f->to_name_n + (f->files_n - f->inspect_next);
+	return f->jobs_out + f->inspect_out + f->to_name_n + f->to_line_n +
+	       (f->files_n - f->inspect_next);
+}
+
+void files_finish(struct files *f)
+{
+	f->finishing = true;
 }
 
 size_t files_uninspected(const struct files *f)

@@ -35,12 +35,14 @@ int files_pump(struct files *f, struct late_names **ret_names);
 void files_tick_closed(struct files *f);
 /* Jobs and frames that still wait for an answer. */
 size_t files_pending(struct files *f);
+/* No more samples come: what is put off is done now. */
+void files_finish(struct files *f);
 /* Files waiting to be inspected: until 0, interpreters and rules for unwinding may be unknown. */
 size_t files_uninspected(const struct files *f);
 
 struct files_stats {
-	uint64_t failed_inspect, failed_names,
-		failed_unwind;	 /* jobs that came back with an error, cumulative */
+	uint64_t failed_inspect, failed_names, failed_unwind,
+		failed_lines;	 /* jobs that came back with an error, cumulative */
 	uint64_t dropped;	 /* files beyond the bound */
 	uint32_t unknown_python; /* hexversion of an interpreter without a layout; 0 = none */
 };

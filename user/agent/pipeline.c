@@ -565,6 +565,7 @@ int pipeline_stop(struct pipeline *p)
 	r = drain(p, UINT64_MAX);
 	if (r == 0)
 		r = tick_close(p);
+	files_finish(p->files);
 	return r;
 }
 

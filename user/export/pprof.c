@@ -95,7 +95,7 @@ struct pprof {
 	size_t tick; /* whose pressures these are, + 1 */
 	uint8_t pressure[PRESSURES_N];
 	struct buf tables; /* mappings, locations, functions: behind the samples */
-	struct buf sample, part, inner, build_id;
+	struct buf sample, part, inner, lines, build_id;
 	struct query_frame frames[STACK_MAX];
 };
 
@@ -112,6 +112,7 @@ static void pprof_free(struct pprof *w)
 	buf_release(&w->sample);
 	buf_release(&w->part);
 	buf_release(&w->inner);
+	buf_release(&w->lines);
 	buf_release(&w->build_id);
 	free(w);
 }
@@ -217,32 +218,60 @@ static int function_id(struct pprof *w, const char *name, const char *file, uint
 	return 0;
 }
 
-static int function_of(struct pprof *w, const struct query_frame *f, uint32_t *ret)
+static int function_of(struct pprof *w, const struct query_frame *f, const struct function *fn,
+		       uint32_t *ret)
 {
 	char name[280] = "[unknown]";
 
-	if (f->function && f->function->name && *f->function->name)
-		return function_id(w, f->function->name, f->function->file, f->function->first_line,
-				   ret);
+	if (fn && fn->name && *fn->name)
+		return function_id(w, fn->name, fn->file, fn->first_line, ret);
 	if (f->binary && *f->binary->path)
 		snprintf(name, sizeof(name), "[%.256s]", query_base_name(f->binary->path));
 	return function_id(w, name, "", 0, ret);
 }
 
-static int write_location(struct pprof *w, uint32_t id, const struct query_frame *f)
+static int add_line(struct pprof *w, const struct query_frame *f, const struct function *fn,
+		    uint32_t line)
 {
-	uint32_t mapping, function;
-	struct buf *location = &w->part;
-	int r = mapping_of(w, f->binary, &mapping);
+	uint32_t function;
+	int r = function_of(w, f, fn, &function);
 
-	if (r == 0)
-		r = function_of(w, f, &function);
 	if (r < 0)
 		return r;
 	buf_clear(&w->inner);
 	if (proto_u64(&w->inner, LINE_FUNCTION, function) < 0 ||
-	    proto_u64(&w->inner, LINE_LINE, f->line) < 0)
+	    proto_u64(&w->inner, LINE_LINE, line) < 0)
 		return -ENOMEM;
+	return proto_message(&w->lines, LOCATION_LINE, &w->inner);
+}
+
+/* As the format has it: the innermost first, the function that they are inlined into last. */
+static int make_lines(struct pprof *w, uint32_t segment, const struct query_frame *f)
+{
+	int r = 0;
+
+	buf_clear(&w->lines);
+	for (uint32_t k = f->inlines_n; k-- > 0 && r == 0;) {
+		uint32_t line;
+		const struct function *fn =
+			query_inline(w->profile, segment, f->inlines_first + k, &line);
+
+		r = add_line(w, f, fn, line);
+	}
+	return r < 0 ? r : add_line(w, f, f->function, f->line);
+}
+
+static int write_location(struct pprof *w, uint32_t segment, uint32_t id,
+			  const struct query_frame *f)
+{
+	uint32_t mapping;
+	struct buf *location = &w->part;
+	int r = mapping_of(w, f->binary, &mapping);
+
+	if (r == 0)
+		r = make_lines(w, segment, f);
+	if (r < 0)
+		return r;
 	buf_clear(location);
 	if (proto_u64(location, LOCATION_ID, id) < 0 ||
 	    proto_u64(location, LOCATION_MAPPING, mapping) < 0)
@@ -251,7 +280,7 @@ static int write_location(struct pprof *w, uint32_t id, const struct query_frame
 				 ((uint64_t)mapping << MAPPING_BITS) +
 					 (f->offset & ((1ULL << MAPPING_BITS) - 1))) < 0)
 		return -ENOMEM;
-	if (proto_message(location, LOCATION_LINE, &w->inner) < 0)
+	if (buf_append(location, w->lines.data, w->lines.size) < 0)
 		return -ENOMEM;
 	return proto_message(&w->tables, PROFILE_LOCATION, location);
 }
@@ -270,7 +299,7 @@ static int location_of(struct pprof *w, uint32_t segment, const struct query_fra
 	if (is_new)
 		*id = (uint32_t)w->locations.count;
 	*ret = *id;
-	return is_new ? write_location(w, *id, f) : 0;
+	return is_new ? write_location(w, segment, *id, f) : 0;
 }
 
 /* ---- samples ---- */

@@ -69,6 +69,14 @@ struct frame {
 	bool by_fp;	   /* native: found by a frame pointer alone */
 };
 
+/* What is inlined at a native frame: depth 1 is the outermost, frame.function stands at depth 0. */
+struct frame_inline {
+	uint32_t frame;
+	uint32_t depth;
+	uint32_t function;
+	uint32_t line; /* that ran or called, as frame.line; 0 = unknown */
+};
+
 /* A node of the tree of stacks: parent is the caller's node, always a lower id; 0 for a root frame. */
 struct stack {
 	uint32_t id;

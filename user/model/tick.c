@@ -68,5 +68,6 @@ void late_names_free(struct late_names *l)
 	functions_free(l->functions, l->functions_n);
 	binaries_free(l->binaries, l->binaries_n);
 	free(l->names);
+	free(l->inlines);
 	free(l);
 }

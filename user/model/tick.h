@@ -116,6 +116,8 @@ struct late_names {
 	size_t functions_n;
 	struct frame_name *names;
 	size_t names_n;
+	struct frame_inline *inlines; /* of frames that were told before */
+	size_t inlines_n;
 	struct binary *binaries; /* id and build_id count */
 	size_t binaries_n;
 };

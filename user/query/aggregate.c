@@ -111,11 +111,44 @@ static uint32_t frame_item(struct aggregate *a, uint32_t frame_id)
 	return a->frame_items[i];
 }
 
+static uint32_t inline_item(struct aggregate *a, uint32_t i)
+{
+	const struct segment *s = a->segment;
+
+	if (!a->inline_items[i])
+		a->inline_items[i] = item_of_inline(&a->items, s, s->tables.inlines[i].function);
+	return a->inline_items[i];
+}
+
+static uint32_t first_inline(const struct aggregate *a, uint32_t stack, uint32_t *ret_n)
+{
+	const struct segment *s = a->segment;
+
+	return segment_inlines(s, idmap_find(&s->frames, s->tables.stacks[stack - 1].frame), ret_n);
+}
+
+uint32_t aggregate_frame_levels(const struct aggregate *a, uint32_t stack)
+{
+	uint32_t n;
+
+	first_inline(a, stack, &n);
+	return 1 + n;
+}
+
+uint32_t aggregate_frame_item(struct aggregate *a, uint32_t stack, uint32_t level)
+{
+	uint32_t n;
+
+	if (level)
+		return inline_item(a, first_inline(a, stack, &n) + level - 1);
+	return frame_item(a, a->segment->tables.stacks[stack - 1].frame);
+}
+
 uint32_t aggregate_leaf_item(struct aggregate *a, uint32_t stack)
 {
 	if (!stack)
 		return item_of_no_stack(&a->items);
-	return frame_item(a, a->segment->tables.stacks[stack - 1].frame);
+	return aggregate_frame_item(a, stack, aggregate_frame_levels(a, stack) - 1);
 }
 
 /* The new cell's index, or -ENOMEM. */
@@ -296,7 +329,8 @@ int aggregate_segment(struct aggregate *a, uint32_t segment)
 	a->frame_items = calloc(s->tables.frames_n + 1, sizeof(*a->frame_items));
 	a->first_cell = calloc(s->tables.stacks_n + 1, sizeof(*a->first_cell));
 	hmap_init(&a->far_cells, 2 * sizeof(uint32_t), sizeof(uint32_t), 0);
-	if (!a->frame_items || !a->first_cell)
+	a->inline_items = calloc(s->tables.inlines_n + 1, sizeof(*a->inline_items));
+	if (!a->frame_items || !a->first_cell || !a->inline_items)
 		return -ENOMEM;
 	r = view_threads(a);
 	for (size_t i = 0; r == 0 && i < a->profile->ticks_n; i++)
@@ -311,10 +345,12 @@ void aggregate_segment_done(struct aggregate *a)
 {
 	free(a->threads);
 	free(a->frame_items);
+	free(a->inline_items);
 	free(a->first_cell);
 	hmap_release(&a->far_cells);
 	a->threads = NULL;
 	a->frame_items = NULL;
+	a->inline_items = NULL;
 	a->first_cell = NULL;
 	a->cells_n = 0;
 	a->segment = NULL;

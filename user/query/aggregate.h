@@ -55,6 +55,7 @@ struct aggregate {
 	const struct segment *segment;
 	struct thread_view *threads; /* by index + 1; [0] = unknown thread */
 	uint32_t *frame_items;	     /* by index + 1; 0 = not asked yet */
+	uint32_t *inline_items;	     /* by index */
 	/* By stack index + 1 -> cell + 1. */
 	uint32_t *first_cell;
 	/* (comm, stack) -> cell + 1: of stacks that many comms share. */
@@ -82,8 +83,13 @@ struct aggregate {
 void query_value_add(struct query_value *sum, const struct query_value *v);
 void seen_add(struct seen *sum, const struct seen *s);
 
-/* The item of a stack's last frame, by stack index + 1. 0 = out of memory. */
+/* The item of a stack's last frame, the innermost where functions are inlined; by stack index + 1. 0 = out of memory. */
 uint32_t aggregate_leaf_item(struct aggregate *a, uint32_t stack);
+/*
+ * The items of that frame one by one: level 0 is the function, the others what is inlined in it. 0 = out of memory.
+ */
+uint32_t aggregate_frame_levels(const struct aggregate *a, uint32_t stack);
+uint32_t aggregate_frame_item(struct aggregate *a, uint32_t stack, uint32_t level);
 
 /* Reads the selected ticks of a loaded segment into cells. 0 or -errno. */
 int aggregate_segment(struct aggregate *a, uint32_t segment);

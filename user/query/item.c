@@ -8,6 +8,7 @@
 
 #include "base/array.h"
 #include "base/buf.h"
+#include "base/cleanup.h"
 #include "base/text.h"
 
 const char *const query_item_kind_names[QUERY_ITEM_KIND_MAX] = {
@@ -108,6 +109,21 @@ uint32_t item_of_frame(struct item_table *t, const struct segment *s, const stru
 	if (!fn || !fn->name || !*fn->name)
 		return item_of_code_without_name(t, kind, b);
 	return item_intern(t, kind, fn->name, fn->file, b ? b->path : "", fn->first_line);
+}
+
+uint32_t item_of_inline(struct item_table *t, const struct segment *s, uint32_t function)
+{
+	const struct function *fn = segment_function(s, function);
+	const struct binary *b = fn ? segment_binary(s, fn->binary) : NULL;
+	_cleanup_free_ char *name = NULL;
+
+	if (asprintf(&name, "%s (inlined)", fn && fn->name && *fn->name ? fn->name : "[unknown]") <
+	    0) {
+		name = NULL;
+		return 0;
+	}
+	return item_intern(t, FRAME_NATIVE, name, fn ? fn->file : "", b ? b->path : "",
+			   fn ? fn->first_line : 0);
 }
 
 uint32_t item_of_comm(struct item_table *t, const char *comm)

@@ -23,6 +23,8 @@ void item_table_release(struct item_table *t);
 
 /* Index of the item; 0 = out of memory. A NULL frame is one that the profile does not have. */
 uint32_t item_of_frame(struct item_table *t, const struct segment *s, const struct frame *f);
+/* A function where it is inlined into another: marked in its name, apart from the function itself. */
+uint32_t item_of_inline(struct item_table *t, const struct segment *s, uint32_t function);
 uint32_t item_of_comm(struct item_table *t, const char *comm);
 /* "[no stack]": the leaf of samples without a frame. */
 uint32_t item_of_no_stack(struct item_table *t);

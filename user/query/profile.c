@@ -34,6 +34,7 @@ static void segment_release(struct segment *s)
 	idmap_release(&s->stacks);
 	idmap_release(&s->processes);
 	idmap_release(&s->threads);
+	free(s->inlines_end);
 	if (s->loaded)
 		store_tables_release(&s->tables);
 	if (s->reader)

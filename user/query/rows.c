@@ -92,6 +92,7 @@ static struct query_frame describe(const struct segment *s, uint32_t frame_id)
 	if (!f)
 		return out;
 	out.id = idmap_find(&s->frames, frame_id);
+	out.inlines_first = segment_inlines(s, out.id, &out.inlines_n);
 	out.kind = f->kind;
 	out.offset = f->offset;
 	out.line = f->line;
@@ -100,6 +101,15 @@ static struct query_frame describe(const struct segment *s, uint32_t frame_id)
 	if (!out.binary && out.function)
 		out.binary = segment_binary(s, out.function->binary);
 	return out;
+}
+
+const struct function *query_inline(const struct profile *p, uint32_t segment, uint32_t i,
+				    uint32_t *ret_line)
+{
+	const struct segment *s = &p->segments[segment];
+
+	*ret_line = s->tables.inlines[i].line;
+	return segment_function(s, s->tables.inlines[i].function);
 }
 
 size_t query_stack(const struct profile *p, const struct query_row *row, struct query_frame *out,

@@ -35,7 +35,13 @@ struct query_frame {
 	uint32_t line;			 /* where it was; 0 = unknown */
 	const struct binary *binary;	 /* NULL = none */
 	const struct function *function; /* NULL = not named */
+	uint32_t inlines_first,
+		inlines_n; /* for query_inline: what is inlined there, the outermost first */
 };
+
+/* One of the functions inlined at a frame of the segment; NULL = the profile has none. */
+const struct function *query_inline(const struct profile *p, uint32_t segment, uint32_t i,
+				    uint32_t *ret_line);
 
 /* The row's stack, leaf first: how many of at most `max` were filled in. */
 size_t query_stack(const struct profile *p, const struct query_row *row, struct query_frame *out,

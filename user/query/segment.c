@@ -2,6 +2,7 @@
 #include "query/segment.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #define BUILD_INDEX(s, table)                                                         \
 	idmap_build(&(s)->table, (s)->tables.table ? &(s)->tables.table[0].id : NULL, \
@@ -24,6 +25,33 @@ static int segment_build_indices(struct segment *s)
 	return r;
 }
 
+/* Both are in the order of the frames' ids. */
+static int segment_build_inlines(struct segment *s)
+{
+	const struct store_tables *t = &s->tables;
+	uint32_t at = 0;
+
+	s->inlines_end = calloc(t->frames_n + 1, sizeof(*s->inlines_end));
+	if (!s->inlines_end)
+		return -ENOMEM;
+	for (size_t i = 0; i < t->frames_n; i++) {
+		while (at < t->inlines_n && t->inlines[at].frame <= t->frames[i].id)
+			at++;
+		s->inlines_end[i + 1] = at;
+	}
+	return 0;
+}
+
+uint32_t segment_inlines(const struct segment *s, uint32_t frame_index, uint32_t *ret_n)
+{
+	if (!frame_index) {
+		*ret_n = 0;
+		return 0;
+	}
+	*ret_n = s->inlines_end[frame_index] - s->inlines_end[frame_index - 1];
+	return s->inlines_end[frame_index - 1];
+}
+
 int segment_load(struct profile *p, struct segment *s)
 {
 	int r;
@@ -35,6 +63,8 @@ int segment_load(struct profile *p, struct segment *s)
 		return profile_fail(p, s, r);
 	s->loaded = true;
 	r = segment_build_indices(s);
+	if (r == 0)
+		r = segment_build_inlines(s);
 	return r < 0 ? profile_fail(p, NULL, r) : 0;
 }
 

@@ -18,6 +18,8 @@ struct segment {
 	bool loaded; /* the following are valid */
 	struct store_tables tables;
 	struct idmap binaries, functions, frames, stacks, processes, threads;
+	/* By frame index + 1: where the next frame's inlines begin in tables.inlines; [0] is 0. */
+	uint32_t *inlines_end;
 };
 
 struct profile {
@@ -40,6 +42,9 @@ int segment_select_ticks(const struct profile *p, const struct query_selection *
 const struct binary *segment_binary(const struct segment *s, uint32_t id);
 const struct function *segment_function(const struct segment *s, uint32_t id);
 const struct frame *segment_frame(const struct segment *s, uint32_t id);
+
+/* What is inlined at a frame (index + 1), the outermost first: index of the first of *ret_n in tables.inlines. */
+uint32_t segment_inlines(const struct segment *s, uint32_t frame_index, uint32_t *ret_n);
 
 /* Keeps the reader's own line about a failed call. Returns error. */
 int profile_fail(struct profile *p, const struct segment *s, int error);

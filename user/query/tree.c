@@ -112,7 +112,8 @@ static uint32_t node_of_stack(struct aggregate *a, struct memo *m, uint32_t comm
 		node = comm ? node_intern(a, 0, comm) : 0;
 	while (n && node != NODE_FAILED) {
 		stack = m->path[--n];
-		node = node_intern(a, node, aggregate_leaf_item(a, stack));
+		for (uint32_t k = 0; k < aggregate_frame_levels(a, stack); k++)
+			node = node_intern(a, node, aggregate_frame_item(a, stack, k));
 		m->entries[stack] = (struct memo_entry){ m->turn, node };
 	}
 	return node;

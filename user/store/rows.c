@@ -405,6 +405,15 @@ int rows_write_names(struct store *s, const struct late_names *l)
 		bind_i64(&b, l->names[i].frame);
 		r = bind_run(&b);
 	}
+	for (size_t i = 0; i < l->inlines_n && r == 0; i++) {
+		struct bind b = bind_start(s, STATEMENT_INLINE);
+
+		bind_i64(&b, l->inlines[i].frame);
+		bind_i64(&b, l->inlines[i].depth);
+		bind_i64(&b, l->inlines[i].function);
+		bind_i64(&b, l->inlines[i].line);
+		r = bind_run(&b);
+	}
 	for (size_t i = 0; i < l->binaries_n && r == 0; i++) {
 		struct bind b = bind_start(s, STATEMENT_BUILD_ID);
 

@@ -70,6 +70,8 @@ struct store_tables {
 	size_t functions_n;
 	struct frame *frames;
 	size_t frames_n;
+	struct frame_inline *inlines; /* by frame, then depth */
+	size_t inlines_n;
 	struct stack *stacks;
 	size_t stacks_n;
 	struct process *processes;

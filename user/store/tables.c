@@ -12,6 +12,8 @@
  */
 #define ROWS_MAX (16u << 20)
 #define TEXT_MAX ((size_t)1 << 30)
+/* Every sample of such a frame is shown this deep. */
+#define INLINE_DEPTH_MAX 64
 
 /* Rows in order of their ids; the id is each struct's first field. */
 struct table {
@@ -126,6 +128,27 @@ static int take_frame(void *data, struct sql_row *row)
 	return row_done(t, row);
 }
 
+/* No id of its own: by frame and depth, no two alike. */
+static int take_inline(void *data, struct sql_row *row)
+{
+	struct table *t = data;
+	struct frame_inline *v = table_add(t), *before;
+
+	if (!v)
+		return -ENOMEM;
+	v->frame = sql_u32(row, UINT32_MAX);
+	v->depth = sql_u32(row, INLINE_DEPTH_MAX);
+	v->function = sql_u32(row, UINT32_MAX);
+	v->line = sql_u32(row, UINT32_MAX);
+	if (row->bad || !v->frame || !v->depth || !v->function)
+		return -EBADMSG;
+	before = t->n > 1 ? v - 1 : NULL;
+	if (before &&
+	    (before->frame > v->frame || (before->frame == v->frame && before->depth >= v->depth)))
+		return -EBADMSG;
+	return 0;
+}
+
 static int take_stack(void *data, struct sql_row *row)
 {
 	struct table *t = data;
@@ -203,6 +226,11 @@ static int read_all(struct store_reader *r, struct store_tables *t)
 		e = READ_TABLE(r, "frame", "id, kind, binary, offset, function, line, by_fp",
 			       take_frame, t->frames, t->frames_n, &text);
 	if (e == 0)
+		e = read_table(r, "inline",
+			       "SELECT frame, depth, function, line FROM inline "
+			       "ORDER BY frame, depth",
+			       take_inline, sizeof(*t->inlines), &text, &t->inlines, &t->inlines_n);
+	if (e == 0)
 		e = READ_TABLE(r, "stack", "id, parent, frame", take_stack, t->stacks, t->stacks_n,
 			       &text);
 	if (e == 0)
@@ -249,6 +277,10 @@ static int check_references(struct store_reader *r, const struct store_tables *t
 		if (!HAS_ID(t, binaries, t->frames[i].binary) ||
 		    !HAS_ID(t, functions, t->frames[i].function))
 			return reader_fail(r, -EBADMSG, "frame: a binary or function is missing");
+	for (size_t i = 0; i < t->inlines_n; i++)
+		if (!HAS_ID(t, frames, t->inlines[i].frame) ||
+		    !HAS_ID(t, functions, t->inlines[i].function))
+			return reader_fail(r, -EBADMSG, "inline: a frame or function is missing");
 	for (size_t i = 0; i < t->stacks_n; i++)
 		if (t->stacks[i].frame == 0 || !HAS_ID(t, frames, t->stacks[i].frame) ||
 		    !HAS_ID(t, stacks, t->stacks[i].parent))
@@ -288,6 +320,7 @@ void store_tables_release(struct store_tables *t)
 	free(t->binaries);
 	free(t->functions);
 	free(t->frames);
+	free(t->inlines);
 	free(t->stacks);
 	free(t->processes);
 	free(t->threads);

@@ -29,6 +29,7 @@ static const char *const statements[STATEMENT_MAX] = {
 			      "ON CONFLICT DO UPDATE SET value = value + excluded.value",
 	[STATEMENT_BLOCK] = "INSERT INTO sample_block VALUES(?, ?, ?, ?)",
 	[STATEMENT_NAME] = "UPDATE frame SET function = ?, line = ? WHERE id = ?",
+	[STATEMENT_INLINE] = "INSERT OR REPLACE INTO inline VALUES(?, ?, ?, ?)",
 	[STATEMENT_BUILD_ID] = "UPDATE binary SET build_id = ? WHERE id = ?",
 };
 

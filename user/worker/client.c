@@ -72,10 +72,25 @@ static int receive(struct client *c, struct helper *h, uint64_t *deadline, size_
 	return r;
 }
 
+static enum suspect_use use_of(const struct job *job)
+{
+	return job->kind == WORKER_LINES ? SUSPECT_LINES
+	       : job->kind == WORKER_MAP ? SUSPECT_MAP
+					 : SUSPECT_PLAIN;
+}
+
+/* A map belongs to a process. */
+static uint64_t subject_of(const struct job *job)
+{
+	return job->kind == WORKER_MAP ? job->file.process_start_ns ^ (uint64_t)job->file.pid << 40
+				       : job->file.inode;
+}
+
 static void blame(struct client *c, const struct job *job, int error, bool hung)
 {
 	if (error == -ETIMEDOUT || error == -EPIPE)
-		suspects_add(&c->suspects, job->file.dev, job->file.inode, error, hung);
+		suspects_add(&c->suspects, job->file.dev, subject_of(job), use_of(job), error,
+			     hung);
 }
 
 static int take_open_reply(struct client *c, size_t size, bool *found, struct open_reply *ret,
@@ -117,8 +132,8 @@ static int receive_opened(struct client *c, const struct job *job, uint64_t *dea
 	return r;
 }
 
-static int open_file(struct client *c, const struct job *job, struct file_identity *ret_identity,
-		     int *ret_fd)
+int client_open(struct client *c, const struct job *job, const struct client_path *path,
+		struct file_identity *ret_identity, int *ret_fd)
 {
 	struct open_request q = { .magic = WORKER_MAGIC,
 				  .sequence = ++c->opener.sequence,
@@ -127,12 +142,14 @@ static int open_file(struct client *c, const struct job *job, struct file_identi
 				  .pid = job->file.pid,
 				  .start = job->file.start,
 				  .end = job->file.end,
-				  .path_size = (uint32_t)strlen(job->path),
-				  .careful = suspects_careful(&c->suspects) };
+				  .path_size = (uint32_t)strlen(path->path),
+				  .careful = suspects_careful(&c->suspects),
+				  .what = path->what,
+				  .uid = path->uid };
 	struct open_reply reply = { 0 };
 	_cleanup_close_ int fd = -1;
 	uint64_t deadline;
-	int r = request(&c->opener, &q, sizeof(q), job->path, q.path_size, -1, &deadline);
+	int r = request(&c->opener, &q, sizeof(q), path->path, q.path_size, -1, &deadline);
 
 	if (r == 0)
 		r = receive_opened(c, job, &deadline, &reply, &fd);
@@ -181,20 +198,77 @@ static int parse_part(struct client *c, const struct job *job, const struct file
 	return r;
 }
 
-int client_run(struct client *c, const struct job *job, struct reply *reply)
+int client_parse(struct client *c, const struct job *job, const struct file_identity *identity,
+		 int fd, struct reply *reply)
 {
-	_cleanup_close_ int fd = -1;
-	struct file_identity identity;
 	size_t first = 0;
-	int r = suspects_check(&c->suspects, job->file.dev, job->file.inode);
+	int r;
 
-	if (r == 0)
-		r = open_file(c, job, &identity, &fd);
-	if (r < 0)
-		return r;
 	do {
-		r = parse_part(c, job, &identity, fd, first, reply);
+		r = parse_part(c, job, identity, fd, first, reply);
 		first += WORKER_OFFSETS_MAX;
 	} while (r == 0 && first < job->offsets_n);
 	return r;
+}
+
+int client_attach(struct client *c, uint32_t kind, int fd)
+{
+	struct parse_request q = { .magic = WORKER_MAGIC,
+				   .sequence = ++c->parser.sequence,
+				   .kind = kind };
+	uint64_t deadline;
+
+	return request(&c->parser, &q, sizeof(q), NULL, 0, fd, &deadline);
+}
+
+int client_ask(struct client *c, const struct job *job, uint32_t kind, int fd, void *ret,
+	       size_t size)
+{
+	struct parse_request q = { .magic = WORKER_MAGIC,
+				   .sequence = ++c->parser.sequence,
+				   .kind = kind };
+	struct parse_reply head;
+	bool hung = false;
+	uint64_t deadline;
+	size_t got;
+	int r = request(&c->parser, &q, sizeof(q), NULL, 0, fd, &deadline);
+
+	if (r < 0)
+		return r;
+	r = receive(c, &c->parser, &deadline, &got, NULL, &hung);
+	if (r < 0) {
+		blame(c, job, r, hung);
+		return r;
+	}
+	if (got >= sizeof(head))
+		memcpy(&head, c->packet, sizeof(head));
+	if (got < sizeof(head) || head.magic != WORKER_MAGIC || head.sequence != q.sequence ||
+	    head.error > 0 || !head.last || (head.error == 0 && got != sizeof(head) + size)) {
+		blame(c, job, -EPIPE, false);
+		helper_end(&c->parser);
+		return -EPIPE;
+	}
+	if (head.leaving)
+		helper_end(&c->parser);
+	if (head.error == 0)
+		memcpy(ret, c->packet + sizeof(head), size);
+	return head.error;
+}
+
+int client_run(struct client *c, const struct job *job, struct reply *reply)
+{
+	const struct client_path path = { .what = OPEN_MAPPED, .path = job->path };
+	_cleanup_close_ int fd = -1;
+	struct file_identity identity;
+	int r = suspects_check(&c->suspects, job->file.dev, subject_of(job), use_of(job));
+
+	if (r < 0)
+		return r;
+	if (job->kind == WORKER_MAP)
+		return client_run_map(c, job, reply);
+	r = client_open(c, job, &path, &identity, &fd);
+	if (r < 0)
+		return r;
+	return job->kind == WORKER_LINES ? client_run_lines(c, job, &identity, fd, reply)
+					 : client_parse(c, job, &identity, fd, reply);
 }

@@ -5,6 +5,7 @@
 
 #include "worker/helper.h"
 #include "worker/options.h"
+#include "worker/protocol.h"
 #include "worker/reply.h"
 #include "worker/suspects.h"
 
@@ -30,5 +31,28 @@ void client_release(struct client *c);
 int client_start(struct client *c); /* both helpers; 0 or -errno */
 /* The answer's error: 0, those of struct worker_reply, or -ECANCELED when stop_fd became readable. */
 int client_run(struct client *c, const struct job *job, struct reply *reply);
+
+/* ---- what the kinds of jobs are made of ---- */
+
+struct client_path {
+	enum open_what what;
+	const char *path;
+	uint32_t uid; /* OPEN_PERF_MAP */
+};
+
+/* What goes wrong in these is put down to the job's file. */
+int client_open(struct client *c, const struct job *job, const struct client_path *path,
+		struct file_identity *ret_identity, int *ret_fd);
+/* The job's own question, about all its offsets. */
+int client_parse(struct client *c, const struct job *job, const struct file_identity *identity,
+		 int fd, struct reply *reply);
+/* enum parse_kind: one that has an answer of that size, or none. */
+int client_ask(struct client *c, const struct job *job, uint32_t kind, int fd, void *ret,
+	       size_t size);
+int client_attach(struct client *c, uint32_t kind, int fd);
+
+int client_run_lines(struct client *c, const struct job *job, const struct file_identity *identity,
+		     int fd, struct reply *reply);
+int client_run_map(struct client *c, const struct job *job, struct reply *reply);
 
 #endif

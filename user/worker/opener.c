@@ -47,6 +47,12 @@ static int check(int fd, const struct open_request *q)
 
 	if (r < 0)
 		return r;
+	if (q->what == OPEN_PERF_MAP && s.stx_uid != 0 && s.stx_uid != q->uid)
+		return -EPERM;
+	if (q->what == OPEN_PERF_MAP && s.stx_size > WORKER_MAP_BYTES_MAX)
+		return -EFBIG;
+	if (q->what != OPEN_MAPPED)
+		return 0;
 	if (s.stx_ino != q->inode)
 		return -ESTALE;
 	if ((s.stx_dev_major << 20 | s.stx_dev_minor) != q->dev &&
@@ -88,6 +94,9 @@ static int open_in_root(const struct open_request *q, const char *path)
 	root = open(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
 		return -1;
+	/* In /tmp anybody may put a link, and to a process's own descriptors in /proc, too. */
+	if (q->what == OPEN_PERF_MAP)
+		how.resolve |= RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
 	return (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
 }
 
@@ -98,16 +107,27 @@ static int open_path(const struct open_request *q, const char *path, int way)
 	return way == 1 ? open_in_root(q, path) : open(path, O_PATH | O_CLOEXEC);
 }
 
+static bool is_possible(const struct open_request *q, const char *path, int way)
+{
+	if (way < 2 && !q->pid)
+		return false;
+	if (way == 0)
+		return q->what == OPEN_MAPPED && q->end;
+	if (path[0] != '/' || q->careful)
+		return false;
+	return q->what == OPEN_MAPPED || way == (q->what == OPEN_ON_HOST ? 2 : 1);
+}
+
 /* By the first way that leads to it; else the error that says most: another file beats no file. */
 static int find(const struct open_request *q, const char *path, int *ret)
 {
 	int best = -ENOENT;
 
-	for (int way = q->pid ? 0 : 2; way < 3; way++) {
+	for (int way = 0; way < 3; way++) {
 		_cleanup_close_ int fd = -1;
 		int r;
 
-		if (way == 0 ? !q->end : path[0] != '/' || q->careful)
+		if (!is_possible(q, path, way))
 			continue;
 		fd = open_path(q, path, way);
 		r = fd < 0 ? -errno : check(fd, q);

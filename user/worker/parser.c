@@ -11,27 +11,18 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "elf/demangle.h"
+#include "elf/debug_refs.h"
 #include "elf/inspect.h"
-#include "elf/symbols.h"
 #include "unwind/serial.h"
-#include "worker/cache.h"
 #include "worker/channel.h"
-#include "worker/protocol.h"
+#include "worker/parser.h"
 #include "worker/sandbox.h"
 
 #define CACHE_BYTES (128U << 20)
 /* It leaves of its own before the limit of CPU time ends it amid a job that is not to blame. */
 #define LEAVE_AFTER_NS (SANDBOX_CPU_SECONDS / 2 * NS_PER_SEC)
 
-struct parser {
-	struct cache cache;
-	bool leaving;
-	uint8_t packet[sizeof(struct parse_request) + WORKER_OFFSETS_MAX * sizeof(uint64_t)];
-	uint8_t body[WORKER_PACKET_MAX - sizeof(struct parse_reply)];
-};
-
-static int send_reply(struct parser *p, struct parse_reply *reply, const void *body, size_t size)
+int parser_send(struct parser *p, struct parse_reply *reply, const void *body, size_t size)
 {
 	p->leaving = reply->last && clock_process_cpu_ns() > LEAVE_AFTER_NS;
 	reply->magic = WORKER_MAGIC;
@@ -39,11 +30,11 @@ static int send_reply(struct parser *p, struct parse_reply *reply, const void *b
 	return channel_send(WORKER_HELPER_FD, reply, sizeof(*reply), body, size, -1);
 }
 
-static int send_error(struct parser *p, const struct parse_request *q, int error)
+int parser_send_error(struct parser *p, const struct parse_request *q, int error)
 {
 	struct parse_reply reply = { .sequence = q->sequence, .error = error, .last = 1 };
 
-	return send_reply(p, &reply, NULL, 0);
+	return parser_send(p, &reply, NULL, 0);
 }
 
 static int serve_inspect(struct parser *p, const struct parse_request *q, int fd)
@@ -52,56 +43,32 @@ static int serve_inspect(struct parser *p, const struct parse_request *q, int fd
 	struct elf_facts facts;
 	int r = elf_inspect(fd, &facts);
 
-	return r < 0 ? send_error(p, q, r) : send_reply(p, &reply, &facts, sizeof(facts));
+	return r < 0 ? parser_send_error(p, q, r) : parser_send(p, &reply, &facts, sizeof(facts));
 }
 
-/* One record at `at`; the bytes it takes. */
-static size_t put_name(uint8_t *at, const struct elf_symbols *symbols, uint64_t offset)
+static int serve_refs(struct parser *p, const struct parse_request *q, int fd)
 {
-	struct name_record record = { 0 };
-	struct elf_symbol s;
-	size_t size;
+	_cleanup_(elf_file_release) struct elf_file f = { .fd = -1 };
+	struct parse_reply reply = { .sequence = q->sequence, .last = 1 };
+	struct elf_debug_refs refs;
+	uint32_t crc;
+	int r = elf_file_init(&f, fd);
 
-	if (elf_symbols_find(symbols, offset, &s) == 0) {
-		char *text = (char *)at + sizeof(record);
-
-		if (elf_demangle(s.name, s.name_size, text, WORKER_NAME_SIZE_MAX, &size) < 0) {
-			size = s.name_size < WORKER_NAME_SIZE_MAX ? s.name_size
-								  : WORKER_NAME_SIZE_MAX;
-			memcpy(text, s.name, size);
-		}
-		record.name_size = (uint16_t)size;
-	}
-	memcpy(at, &record, sizeof(record));
-	return sizeof(record) + record.name_size;
-}
-
-static int serve_names(struct parser *p, const struct parse_request *q, int fd)
-{
-	const uint8_t *offsets = p->packet + sizeof(*q);
-	const struct elf_symbols *symbols;
-	uint32_t i = 0;
-	int r = cache_symbols(&p->cache, &q->identity, fd, &symbols);
-
+	if (r == 0)
+		r = q->kind == PARSE_CRC ? elf_debug_crc(&f, &crc) : elf_debug_refs(&f, &refs);
 	if (r < 0)
-		return send_error(p, q, r);
-	do {
-		struct parse_reply reply = { .sequence = q->sequence };
-		size_t size = 0;
+		return parser_send_error(p, q, r);
+	return q->kind == PARSE_CRC ? parser_send(p, &reply, &crc, sizeof(crc))
+				    : parser_send(p, &reply, &refs, sizeof(refs));
+}
 
-		while (i < q->offsets_n &&
-		       size + sizeof(struct name_record) + WORKER_NAME_SIZE_MAX <=
-			       sizeof(p->body)) {
-			uint64_t offset;
+static int attach(struct parser *p, const struct parse_request *q, int *fd)
+{
+	int *place = &p->attached[q->kind == PARSE_ATTACH_ALT ? ATTACHED_ALT : ATTACHED_DEBUG];
 
-			memcpy(&offset, offsets + i++ * sizeof(offset), sizeof(offset));
-			size += put_name(p->body + size, symbols, offset);
-			reply.names_n++;
-		}
-		reply.last = i == q->offsets_n;
-		r = send_reply(p, &reply, p->body, size);
-	} while (r == 0 && i < q->offsets_n);
-	return r;
+	closep(place);
+	*place = TAKE_FD(*fd);
+	return 0;
 }
 
 DEFINE_CLEANUP(struct unwind_table *, unwind_table_free);
@@ -121,17 +88,41 @@ static int serve_unwind(struct parser *p, const struct parse_request *q, int fd)
 	int r = make_table(fd, &b);
 
 	if (r < 0)
-		return send_error(p, q, r);
+		return parser_send_error(p, q, r);
 	do {
 		struct parse_reply reply = { .sequence = q->sequence };
 
 		n = b.size - at < sizeof(p->body) ? b.size - at : sizeof(p->body);
 		reply.names_n = (uint32_t)n;
 		reply.last = at + n == b.size;
-		r = send_reply(p, &reply, b.data + at, n);
+		r = parser_send(p, &reply, b.data + at, n);
 		at += n;
 	} while (r == 0 && at < b.size);
 	return r;
+}
+
+static int dispatch(struct parser *p, const struct parse_request *q, int *fd)
+{
+	switch (q->kind) {
+	case WORKER_INSPECT:
+		return serve_inspect(p, q, *fd);
+	case WORKER_NAME:
+		return parser_serve_names(p, q, *fd);
+	case WORKER_UNWIND:
+		return serve_unwind(p, q, *fd);
+	case WORKER_LINES:
+		return parser_serve_lines(p, q, *fd);
+	case WORKER_MAP:
+		return parser_serve_map(p, q, *fd);
+	case PARSE_REFS:
+	case PARSE_CRC:
+		return serve_refs(p, q, *fd);
+	case PARSE_ATTACH_DEBUG:
+	case PARSE_ATTACH_ALT:
+		return attach(p, q, fd);
+	default:
+		return -EBADMSG;
+	}
 }
 
 static int serve(struct parser *p)
@@ -148,20 +139,13 @@ static int serve(struct parser *p)
 	memcpy(&q, p->packet, sizeof(q));
 	if (q.magic != WORKER_MAGIC || size - sizeof(q) != q.offsets_n * sizeof(uint64_t))
 		return -EBADMSG;
-	if (q.kind == WORKER_INSPECT)
-		r = serve_inspect(p, &q, fd);
-	else if (q.kind == WORKER_NAME)
-		r = serve_names(p, &q, fd);
-	else if (q.kind == WORKER_UNWIND)
-		r = serve_unwind(p, &q, fd);
-	else
-		r = -EBADMSG;
+	r = dispatch(p, &q, &fd);
 	return r == 0 && p->leaving ? -EPIPE : r;
 }
 
 int worker_parser_main(void)
 {
-	static struct parser p;
+	static struct parser p = { .attached = { -1, -1 } };
 	struct hello hello = { .magic = WORKER_MAGIC };
 	int r;
 

@@ -7,6 +7,7 @@
 #ifndef KYMO_WORKER_PROTOCOL_H
 #define KYMO_WORKER_PROTOCOL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "elf/inspect.h"
@@ -18,6 +19,13 @@
 #define WORKER_PATH_MAX	     4096
 #define WORKER_OFFSETS_MAX   1024 /* in one request: longer jobs are several */
 #define WORKER_NAME_SIZE_MAX 4096
+#define WORKER_INLINES_MAX   64 /* of one name */
+#define WORKER_MAP_BYTES_MAX (64U << 20)
+
+static inline bool worker_job_has_offsets(enum worker_job_kind kind)
+{
+	return kind == WORKER_NAME || kind == WORKER_LINES || kind == WORKER_MAP;
+}
 
 /* The first packet of a helper: its sandbox stands, or why not. */
 struct hello {
@@ -31,6 +39,15 @@ struct open_request {
 	uint32_t dev, pid;
 	uint32_t path_size; /* bytes behind this header, without a NUL */
 	uint32_t careful;   /* ask no file system anything that it may leave unanswered */
+	uint32_t what;	    /* enum open_what */
+	uint32_t uid;	    /* OPEN_PERF_MAP: of the process */
+};
+
+enum open_what {
+	OPEN_MAPPED,  /* the file of a mapping, by whatever leads to it */
+	OPEN_IN_ROOT, /* a path as the process sees it: any regular file there */
+	OPEN_ON_HOST, /* a path as we see it */
+	OPEN_PERF_MAP, /* as the process sees it, without links; root's or the process's own, and not too large */
 };
 
 /* What was opened, by fstat: tells whether a file that is known has changed. */
@@ -53,12 +70,20 @@ struct open_reply {
 /* With a descriptor; offsets_n uint64_t behind it. */
 struct parse_request {
 	uint32_t magic, sequence;
-	uint32_t kind; /* enum worker_job_kind */
+	uint32_t kind; /* enum worker_job_kind, enum parse_kind */
 	uint32_t offsets_n;
 	struct file_identity identity;
 };
 
-/* INSPECT: struct elf_facts behind it. NAME: names_n times struct name_record and its bytes, in one or more packets. UNWIND: so are names_n bytes of a table
+/* What the client asks for besides jobs. */
+enum parse_kind {
+	PARSE_REFS = 16, /* struct elf_debug_refs */
+	PARSE_CRC,	 /* uint32_t */
+	PARSE_ATTACH_DEBUG, /* the descriptor is for the LINES that follow: the file with the DWARF; no answer */
+	PARSE_ATTACH_ALT, /* the same: its supplementary file */
+};
+
+/* INSPECT: struct elf_facts behind it. NAME, LINES, MAP: names_n times struct name_record and its bytes, in one or more packets; behind a name the inlines_n records of what is inlined there. UNWIND: so are names_n bytes of a table
  * (unwind/serial.h). */
 struct parse_reply {
 	uint32_t magic, sequence;
@@ -70,8 +95,10 @@ struct parse_reply {
 };
 
 struct name_record {
-	uint32_t line;
+	uint32_t line, first_line;
 	uint16_t name_size, file_size; /* bytes behind it: the name, then the source file */
+	uint16_t inlines_n;	       /* 0 in those of inlined functions */
+	uint16_t pad;
 };
 
 #endif

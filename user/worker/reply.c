@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "unwind/serial.h"
@@ -24,7 +25,7 @@ int reply_new(enum worker_job_kind kind, uint64_t cookie, const uint64_t *offset
 		return -ENOMEM;
 	r->public.kind = kind;
 	r->public.cookie = cookie;
-	if (kind == WORKER_NAME && offsets_n) {
+	if (worker_job_has_offsets(kind) && offsets_n) {
 		r->public.names = calloc(offsets_n, sizeof(*r->public.names));
 		r->at = calloc(offsets_n, sizeof(*r->at));
 		if (!r->public.names || !r->at || buf_append(&r->text, "", 1) < 0)
@@ -43,6 +44,8 @@ void reply_free(struct reply *r)
 		return;
 	free(r->public.names);
 	free(r->at);
+	free(r->public.inlines);
+	free(r->inlines_at);
 	buf_release(&r->text);
 	unwind_table_free(r->public.table);
 	free(r);
@@ -66,9 +69,42 @@ static int take_text(struct reply *r, const uint8_t *text, size_t size, size_t *
 	return 0;
 }
 
-static int take_name(struct reply *r, struct reader *in)
+static int take_inline(struct reply *r, const struct name_record *record, const struct name_at *at)
+{
+	struct worker_reply *p = &r->public;
+
+	if (record->inlines_n)
+		return -EPROTO;
+	if (array_reserve(&p->inlines, &r->inlines_cap, p->inlines_n + 1) < 0 ||
+	    array_reserve(&r->inlines_at, &r->inlines_at_cap, p->inlines_n + 1) < 0)
+		return -ENOMEM;
+	p->inlines[p->inlines_n] =
+		(struct worker_inline){ .line = record->line, .first_line = record->first_line };
+	r->inlines_at[p->inlines_n++] = *at;
+	r->inlines_left--;
+	return 0;
+}
+
+static int take_outermost(struct reply *r, const struct name_record *record,
+			  const struct name_at *at)
+{
+	struct worker_name *n = &r->public.names[r->have];
+
+	if (record->inlines_n > WORKER_INLINES_MAX ||
+	    (record->inlines_n && r->public.kind != WORKER_LINES))
+		return -EPROTO;
+	n->line = record->line;
+	n->first_line = record->first_line;
+	n->inlines_first = r->public.inlines_n;
+	n->inlines_n = r->inlines_left = record->inlines_n;
+	r->at[r->have++] = *at;
+	return 0;
+}
+
+static int take_name(struct reply *r, struct reader *in, size_t asked_until)
 {
 	const uint8_t *head = reader_bytes(in, sizeof(struct name_record)), *name, *file;
+	struct name_at at = { 0 };
 	struct name_record record;
 	int q;
 
@@ -81,13 +117,14 @@ static int take_name(struct reply *r, struct reader *in)
 	file = reader_bytes(in, record.file_size);
 	if (!name || !file)
 		return -EPROTO;
-	q = take_text(r, name, record.name_size, &r->at[r->have].name);
+	if (!r->inlines_left && r->have >= asked_until)
+		return -EPROTO;
+	q = take_text(r, name, record.name_size, &at.name);
 	if (q == 0)
-		q = take_text(r, file, record.file_size, &r->at[r->have].file);
+		q = take_text(r, file, record.file_size, &at.file);
 	if (q < 0)
 		return q;
-	r->public.names[r->have++].line = record.line;
-	return 0;
+	return r->inlines_left ? take_inline(r, &record, &at) : take_outermost(r, &record, &at);
 }
 
 /* A bool that is neither 0 nor 1 is undefined behaviour to read, so bytes are looked at first. */
@@ -163,11 +200,12 @@ int reply_take(struct reply *r, const void *packet, size_t size, uint32_t sequen
 	if (r->public.kind == WORKER_UNWIND)
 		return take_table(r, &in, &head);
 	/* An empty packet that is not the last could go on for ever. */
-	if (head.names_n > asked_until - r->have || (!head.names_n && !head.last))
+	if (!head.names_n && !head.last)
 		return -EPROTO;
 	for (uint32_t i = 0; i < head.names_n && q == 0; i++)
-		q = take_name(r, &in);
-	if (q == 0 && (in.p != in.end || (head.last && r->have != asked_until)))
+		q = take_name(r, &in, asked_until);
+	if (q == 0 &&
+	    (in.p != in.end || (head.last && (r->have != asked_until || r->inlines_left))))
 		q = -EPROTO;
 	return q;
 }
@@ -177,7 +215,8 @@ size_t reply_bytes(const struct reply *r)
 	size_t table = r->public.table ? unwind_table_bytes(r->public.table) : 0;
 
 	return sizeof(*r) + table + r->wanted * (sizeof(*r->public.names) + sizeof(*r->at)) +
-	       r->text.cap;
+	       r->inlines_cap * sizeof(*r->public.inlines) +
+	       r->inlines_at_cap * sizeof(*r->inlines_at) + r->text.cap;
 }
 
 void reply_finish(struct reply *r, int error)
@@ -185,7 +224,8 @@ void reply_finish(struct reply *r, int error)
 	r->public.error = error;
 	if (error < 0) {
 		free(TAKE_PTR(r->public.names));
-		r->public.names_n = 0;
+		free(TAKE_PTR(r->public.inlines));
+		r->public.names_n = r->public.inlines_n = 0;
 		buf_release(&r->text);
 		return;
 	}
@@ -194,4 +234,8 @@ void reply_finish(struct reply *r, int error)
 		r->public.names[i].file = (const char *)r->text.data + r->at[i].file;
 	}
 	r->public.names_n = r->have;
+	for (size_t i = 0; i < r->public.inlines_n; i++) {
+		r->public.inlines[i].name = (const char *)r->text.data + r->inlines_at[i].name;
+		r->public.inlines[i].file = (const char *)r->text.data + r->inlines_at[i].file;
+	}
 }

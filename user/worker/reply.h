@@ -15,8 +15,10 @@ struct reply {
 	struct buf text; /* names, each with its NUL; "" at 0 */
 	struct name_at {
 		size_t name, file; /* in text */
-	} * at;
+	} * at, *inlines_at;
+	size_t inlines_cap, inlines_at_cap;
 	size_t wanted, have; /* names */
+	size_t inlines_left; /* of the last name, still to come */
 };
 
 /* An empty answer with room for the names of a job. 0 or -ENOMEM. */

@@ -14,7 +14,7 @@
 struct file_key {
 	uint64_t inode;
 	uint32_t dev;
-	uint32_t pad;
+	uint32_t use;
 };
 
 void suspects_init(struct suspects *s)
@@ -49,9 +49,10 @@ static void add_hang(struct hangs *h)
 	*h = (struct hangs){ .until_ns = clock_mono_ns() + REST_NS };
 }
 
-void suspects_add(struct suspects *s, uint32_t dev, uint64_t inode, int error, bool hung)
+void suspects_add(struct suspects *s, uint32_t dev, uint64_t inode, enum suspect_use use, int error,
+		  bool hung)
 {
-	struct file_key key = { .inode = inode, .dev = dev };
+	struct file_key key = { .inode = inode, .dev = dev, .use = use };
 	int *known = put(&s->files, &key);
 	struct hangs *d;
 
@@ -72,9 +73,9 @@ bool suspects_careful(const struct suspects *s)
 	return clock_mono_ns() < s->paths.until_ns;
 }
 
-int suspects_check(const struct suspects *s, uint32_t dev, uint64_t inode)
+int suspects_check(const struct suspects *s, uint32_t dev, uint64_t inode, enum suspect_use use)
 {
-	struct file_key key = { .inode = inode, .dev = dev };
+	struct file_key key = { .inode = inode, .dev = dev, .use = use };
 	const int *known = hmap_get(&s->files, &key);
 	const struct hangs *d = hmap_get(&s->devices, &dev);
 

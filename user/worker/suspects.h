@@ -12,6 +12,9 @@
 
 #include "base/hmap.h"
 
+/* A file whose DWARF kills the parser still has its symbols. */
+enum suspect_use { SUSPECT_PLAIN, SUSPECT_LINES, SUSPECT_MAP };
+
 struct suspects {
 	struct hmap files;   /* device and inode -> the error to answer */
 	struct hmap devices; /* device -> its hangs */
@@ -24,10 +27,11 @@ struct suspects {
 void suspects_init(struct suspects *s);
 void suspects_release(struct suspects *s);
 /* `hung`: it did not compute, so the file system may be to blame. */
-void suspects_add(struct suspects *s, uint32_t dev, uint64_t inode, int error, bool hung);
+void suspects_add(struct suspects *s, uint32_t dev, uint64_t inode, enum suspect_use use, int error,
+		  bool hung);
 void suspects_add_path(struct suspects *s);
 bool suspects_careful(const struct suspects *s); /* no paths for now */
 /* 0, or the error to answer at once. */
-int suspects_check(const struct suspects *s, uint32_t dev, uint64_t inode);
+int suspects_check(const struct suspects *s, uint32_t dev, uint64_t inode, enum suspect_use use);
 
 #endif

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "worker/client.h"
 #include "worker/options.h"
+#include "worker/protocol.h"
 
 const struct worker_options worker_defaults = {
 	.executable = "/proc/self/exe",
@@ -274,7 +275,7 @@ static int job_new(enum worker_job_kind kind, const struct worker_file *file,
 	if (strlen(j->path) >= WORKER_PATH_MAX)
 		j->path[0] = 0;
 	j->file.path = j->path;
-	if (kind == WORKER_NAME && offsets_n) {
+	if (worker_job_has_offsets(kind) && offsets_n) {
 		j->offsets = malloc(offsets_n * sizeof(*offsets));
 		if (!j->offsets)
 			return -ENOMEM;

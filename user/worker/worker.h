@@ -24,32 +24,48 @@ struct worker;
 struct worker_file {
 	uint64_t inode;
 	uint32_t dev;
-	uint32_t pid;	     /* 0 = no process known */
-	uint64_t start, end; /* of a mapping in it: /proc/PID/map_files/START-END */
-	const char *path;    /* copied */
+	uint32_t pid;		   /* 0 = no process known */
+	uint64_t start, end;	   /* of a mapping in it: /proc/PID/map_files/START-END */
+	uint64_t process_start_ns; /* MAP: CLOCK_BOOTTIME; the pid may be another's by now */
+	const char *path;	   /* copied */
 };
 
 enum worker_job_kind {
 	WORKER_INSPECT = 1, /* build-id and interpreter facts */
 	WORKER_NAME = 2,    /* names for file offsets */
 	WORKER_UNWIND = 3,  /* the rules of its .eh_frame */
+	WORKER_LINES = 4,   /* names with source lines and inlined functions, from DWARF */
+	WORKER_MAP =
+		5, /* names for addresses, from the process's perf map: needs pid and start_ns alone */
+};
+
+struct worker_inline {
+	const char *name; /* demangled, owned by the reply */
+	const char *file; /* source file of the function, "" = unknown */
+	uint32_t line;	  /* that ran or called; 0 = unknown */
+	uint32_t first_line;
 };
 
 struct worker_name {
 	uint64_t offset;
-	const char *name; /* demangled, owned by the reply; "" = no symbol covers it */
-	const char *file; /* source file, "" = unknown */
-	uint32_t line;	  /* 0 = unknown */
+	const char *name;    /* demangled, owned by the reply; "" = no symbol covers it */
+	const char *file;    /* source file of the function, "" = unknown */
+	uint32_t line;	     /* that ran or called; 0 = unknown */
+	uint32_t first_line; /* where the function starts; 0 = unknown */
+	/* LINES: what is inlined there, the outermost first: indices into the reply's inlines */
+	size_t inlines_first, inlines_n;
 };
 
 struct worker_reply {
 	enum worker_job_kind kind;
 	uint64_t cookie;
 	int error; /* 0; -ENOENT file gone, -ESTALE another file by now, -EINVAL not a regular file, -EBADMSG not
-		    * parsable, UNWIND: -ENOENT also where the file has no rules, -ENOTSUP 32-bit or big-endian, -ETIMEDOUT, -EPIPE killed the worker, -errno */
+		    * parsable, UNWIND and LINES: -ENOENT also where the file has no rules or no DWARF, MAP: -EPERM neither root's nor the process's, -EFBIG too large, -ENOTSUP 32-bit or big-endian, -ETIMEDOUT, -EPIPE killed the worker, -errno */
 	struct elf_facts facts;	   /* INSPECT */
-	struct worker_name *names; /* NAME: one per offset asked, same order */
+	struct worker_name *names; /* NAME, LINES, MAP: one per offset asked, same order */
 	size_t names_n;
+	struct worker_inline *inlines; /* LINES */
+	size_t inlines_n;
 	struct unwind_table *table; /* UNWIND: sound; owned by the reply */
 };
 

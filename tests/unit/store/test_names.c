@@ -136,7 +136,16 @@ static void test_late_names(void **state)
 	};
 	struct frame_name name = { .frame = 2, .function = 1, .line = 77 };
 	struct binary binary = { .id = 1, .build_id = first_id };
-	struct late_names names = { &fn, 1, &name, 1, &binary, 1 };
+	struct frame_inline inlines[] = { { .frame = 2, .depth = 1, .function = 1, .line = 5 },
+					  { .frame = 2, .depth = 2, .function = 1, .line = 6 } };
+	struct late_names names = { .functions = &fn,
+				    .functions_n = 1,
+				    .names = &name,
+				    .names_n = 1,
+				    .inlines = inlines,
+				    .inlines_n = 2,
+				    .binaries = &binary,
+				    .binaries_n = 1 };
 	struct store_tables tables = { 0 };
 	struct store_reader *r;
 
@@ -156,6 +165,8 @@ static void test_late_names(void **state)
 	assert_string_equal(tables.functions[0].name, "run");
 	assert_memory_equal(&tables.binaries[0].build_id, &first_id, sizeof(first_id));
 	assert_string_equal(tables.binaries[0].path, "/bin/a");
+	assert_int_equal(tables.inlines_n, 2);
+	assert_memory_equal(tables.inlines, inlines, sizeof(inlines));
 	store_tables_release(&tables);
 	store_reader_close(r);
 }
