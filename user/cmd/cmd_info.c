@@ -134,29 +134,12 @@ static int info(struct screen *s, struct profile *p, bool json)
 	return 0;
 }
 
-struct info_options {
-	struct input_options input;
-	bool json;
-};
-
-static error_t info_parse(int key, char *arg, struct argp_state *state)
-{
-	struct info_options *o = state->input;
-
-	(void)arg;
-	if (key != ARGP_KEY_INIT)
-		return ARGP_ERR_UNKNOWN;
-	state->child_inputs[0] = &o->input;
-	state->child_inputs[1] = &o->json;
-	return 0;
-}
-
 static const struct argp_child info_children[] = { { .argp = &input_argp },
 						   { .argp = &json_argp },
 						   { 0 } };
 
 static const struct argp info_argp = {
-	.parser = info_parse,
+	.parser = input_parse_command,
 	.children = info_children,
 	.args_doc = "[FILE]",
 	.doc = "Shows what a recording (default: profile.kymo) is: where and when it was made, "
@@ -167,15 +150,13 @@ static const struct argp info_argp = {
 int cmd_info(int argc, char **argv)
 {
 	_cleanup_(profile_closep) struct profile *p = NULL;
-	struct info_options o = { 0 };
+	struct input_options o = { 0 };
 	struct screen screen;
-	int r = options_parse(&info_argp, 0, "info", argc, argv, &o);
+	int r = input_begin(&info_argp, "info", argc, argv, &o, &p, NULL);
 
 	if (r)
 		return r < 0;
 	screen_init(&screen, stdout, SCREEN_UNLIMITED);
-	if (input_open(&o.input, &p) < 0)
-		return 1;
 	if (info(&screen, p, o.json) < 0)
 		return 1;
 	return o.json ? 0 : screen_finish(&screen);

@@ -1,68 +1,121 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* kymo report: how the host was, and which functions ran. */
+/* kymo report: how the host was, and what ran: its options, and which view they ask for. */
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "base/text.h"
 #include "cmd/cmd.h"
-#include "cmd/json_views.h"
-#include "cmd/open.h"
 #include "cmd/options.h"
 #include "cmd/report.h"
-#include "cmd/screen.h"
 #include "cmd/summary.h"
-#include "model/sample.h"
 
-#define DEFAULT_LIMIT 30
-/* What names may take of an unlimited line. */
-#define NAME_COLUMNS_MAX 120
+#define DEFAULT_LIMIT	   30
+#define DEFAULT_TREE_LIMIT 60
 
 DEFINE_CLEANUP(struct profile *, profile_close);
-DEFINE_CLEANUP(struct query_result *, query_free);
 
-struct report_options {
-	struct input_options input;
-	uint64_t limit;
-	bool json;
-	enum view { VIEW_FUNCTIONS, VIEW_PROCESSES, VIEW_QUALITY } view;
+enum { KEY_LIMIT = 0x200, KEY_TREE, KEY_ALL_FRAMES, KEY_PROCESSES, KEY_QUALITY, KEY_SORT };
+
+const char *const report_orders[VIEW_MAX][ORDERS_MAX] = {
+	[VIEW_FUNCTIONS] = { "self", "total", "samples", "name" },
+	[VIEW_TREE] = { "total", "self", "samples", "name" },
+	[VIEW_PROCESSES] = { "cpu", "sampled", "rss", "faults", "major", "read", "write", "switch",
+			     "pid", "name" },
 };
 
-enum { KEY_LIMIT = 0x200, KEY_PROCESSES, KEY_QUALITY };
+/* "self, total or name" */
+static void list_orders(enum report_view view, char *out, size_t size)
+{
+	const char *const *words = report_orders[view];
+
+	*out = '\0';
+	for (size_t i = 0; i < ORDERS_MAX && words[i]; i++) {
+		bool last = i + 1 == ORDERS_MAX || !words[i + 1];
+
+		strncat(out, i == 0 ? "" : last ? " or " : ", ", size - strlen(out) - 1);
+		strncat(out, words[i], size - strlen(out) - 1);
+	}
+}
+
+static error_t check_options(struct report_options *o, const struct argp_state *state)
+{
+	char names[160];
+
+	if (o->all_frames && o->view != VIEW_TREE)
+		return options_error(state, "--all-frames is for --tree");
+	if (o->input.value && o->view == VIEW_PROCESSES)
+		return options_error(state, "--processes shows all accounts: not with --value");
+	if (!o->sort)
+		return 0;
+	if (o->view == VIEW_QUALITY)
+		return options_error(state, "--quality has an order of its own: not with --sort");
+	for (unsigned i = 0; i < ORDERS_MAX && report_orders[o->view][i]; i++)
+		if (strcmp(report_orders[o->view][i], o->sort) == 0) {
+			o->order = i;
+			return 0;
+		}
+	list_orders(o->view, names, sizeof(names));
+	return options_error(state, "--sort takes %s here, not '%s'", names, o->sort);
+}
+
+static error_t choose_view(struct report_options *o, enum report_view view,
+			   const struct argp_state *state)
+{
+	if (o->view && o->view != view)
+		return options_error(state, "--tree, --processes and --quality: one at a time");
+	o->view = view;
+	return 0;
+}
 
 static error_t report_parse(int key, char *arg, struct argp_state *state)
 {
 	struct report_options *o = state->input;
 
 	switch (key) {
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = &o->input;
-		state->child_inputs[1] = &o->json;
-		return 0;
 	case KEY_LIMIT:
 		return options_number(state, "--limit", arg, 0, UINT32_MAX, &o->limit);
-	case KEY_PROCESSES:
-	case KEY_QUALITY:
-		if (o->view)
-			return options_error(state, "--processes and --quality: one at a time");
-		o->view = key == KEY_PROCESSES ? VIEW_PROCESSES : VIEW_QUALITY;
+	case KEY_SORT:
+		o->sort = arg;
 		return 0;
+	case KEY_ALL_FRAMES:
+		o->all_frames = true;
+		return 0;
+	case KEY_TREE:
+		return choose_view(o, VIEW_TREE, state);
+	case KEY_PROCESSES:
+		return choose_view(o, VIEW_PROCESSES, state);
+	case KEY_QUALITY:
+		return choose_view(o, VIEW_QUALITY, state);
+	case ARGP_KEY_END:
+		return check_options(o, state);
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return input_parse_command(key, arg, state);
 	}
 }
 
 static const struct argp_option report_options[] = {
+	{ "tree", KEY_TREE, NULL, 0, "Who called whom, from the processes down", 0 },
+	{ "all-frames", KEY_ALL_FRAMES, NULL, 0,
+	  "With --tree: libraries, interpreters and the kernel frame by frame, too", 0 },
 	{ "processes", KEY_PROCESSES, NULL, 0,
 	  "Processes instead of functions, by the kernel's own account: exact CPU time and the "
 	  "sampled estimate, memory, faults, storage bytes, switches",
 	  0 },
 	{ "quality", KEY_QUALITY, NULL, 0,
-	  "What went wrong or is missing in the recording, and what recording cost", 0 },
-	{ "limit", KEY_LIMIT, "N", 0, "At most N functions or processes (default 30, 0 = all)", 0 },
+	  "What went wrong or is missing in the recording, by cause and binary, and what recording "
+	  "cost",
+	  0 },
+	{ "sort", KEY_SORT, "KEY", 0,
+	  "By self (the default), total, samples or name; --tree: by total (the default), self, "
+	  "samples or name; --processes: by cpu (the default), sampled, rss, faults, major, read, "
+	  "write, switch, pid or name",
+	  0 },
+	{ "limit", KEY_LIMIT, "N", 0,
+	  "At most N functions, processes, causes (default 30) or lines of the tree (default 60); "
+	  "0 = all",
+	  0 },
 	{ 0 },
 };
 
@@ -83,8 +136,24 @@ static const struct argp report_argp = {
 	       "io "
 	       "the shares are of bytes: memory that was brought in by the page faults of a "
 	       "function, blocks that it made the disk read or write (of buffered writes only "
-	       "those that it waited for: the others are the kernel's flusher's). With "
-	       "--processes: cpu is exact, sampled +- one standard error is what the samples make "
+	       "those that it waited for: the others are the kernel's flusher's). With --value "
+	       "seen:... they are of what the kernel counted for the thread (memory: the process) "
+	       "since its "
+	       "previous sample, shown at the stack that was seen at its end: correlation, never "
+	       "cause.\n"
+	       "--tree folds away what the program did not bring along: functions of Python's "
+	       "standard "
+	       "library and of site-packages, of an interpreter (python, libpython), and of "
+	       "binaries in lib folders "
+	       "of the system (/lib, /usr/lib, /usr/libexec, /usr/local/lib) that are no recorded "
+	       "process's own executable. "
+	       "Time that ended in them "
+	       "is one line of their caller, the kernel's another; an ellipsis before a name says "
+	       "that it was called "
+	       "through such. A function that calls itself, also by way of others, is shown "
+	       "once: (recursive).\n"
+	       "With --processes: cpu is exact, sampled +- one standard error is what the samples "
+	       "make "
 	       "of "
 	       "it; rss is the last reading before its end; major faults are among the faults, "
 	       "forced switches among the switches; a program that another took the place of "
@@ -93,164 +162,11 @@ static const struct argp report_argp = {
 	       "counted; the counters are of all.",
 };
 
-/* ---- the table ---- */
-
-struct layout {
-	size_t kind, name, where;
-	bool samples; /* room for the number of samples, too */
-};
-
-/* A line of the table. */
-struct line {
-	const struct query_item *item;
-	const char *tail; /* of its binary's path */
-};
-
-static size_t at_least(size_t width, size_t need)
+int report_head(struct screen *s, struct profile *p, const struct query_selection *sel,
+		const struct query_result *r)
 {
-	return need > width ? need : width;
-}
+	int error;
 
-static struct layout lay_out(const struct screen *s, const struct line *lines, size_t n)
-{
-	struct layout l = { .kind = 4, .name = 8, .where = 5, .samples = s->columns >= 100 };
-	size_t fixed, room;
-
-	for (size_t i = 0; i < n; i++) {
-		const struct query_item *item = lines[i].item;
-
-		l.kind = at_least(l.kind, strlen(query_item_kind_names[item->kind]));
-		l.name = at_least(l.name, safe_width(item->name));
-		l.where = at_least(l.where, where_width(item, lines[i].tail));
-	}
-	if (l.name > NAME_COLUMNS_MAX && s->columns >= SCREEN_UNLIMITED)
-		l.name = NAME_COLUMNS_MAX;
-	fixed = strlen("100.0% 100.0% 123.45 ms") + (l.samples ? 10 : 0) + 2 + l.kind + 2 + 2;
-	room = s->columns > fixed + 10 ? s->columns - fixed : 10;
-	if (l.name + l.where > room) {
-		/* Names first: three fifths of the room, more when the places need less. */
-		size_t where = l.where < room * 2 / 5 ? l.where : room * 2 / 5;
-
-		l.name = l.name < room - where ? l.name : room - where;
-	}
-	/* Nothing stands behind it. */
-	l.where = room - l.name;
-	return l;
-}
-
-static void print_title(struct screen *s, const struct query_result *r, const struct layout *l)
-{
-	fprintf(s->out, "%s  self  total %9s%s  %-*s  %-*s  %s%s\n", screen_style(s, STYLE_DIM),
-		strcmp(values[r->value].unit, "bytes") == 0 ? "bytes" : "time",
-		l->samples ? "   samples" : "", (int)l->kind, "kind", (int)l->name, "function",
-		"where", screen_plain(s));
-}
-
-static const char *strip_right(struct buf *b)
-{
-	while (b->size && b->data[b->size - 1] == ' ')
-		b->size--;
-	return buf_str(b);
-}
-
-static int print_function(struct screen *s, const struct query_result *r, const struct line *line,
-			  const struct layout *l)
-{
-	const struct query_item *item = line->item;
-	char self[FORMAT_SIZE], total[FORMAT_SIZE], weight[FORMAT_SIZE] = "-", count[FORMAT_SIZE];
-	struct buf name = { 0 }, where = { 0 };
-	int error = append_name(&name, item->name, l->name);
-	const char *name_text, *where_text;
-
-	if (error == 0)
-		error = append_where(&where, item, line->tail, l->where);
-	name_text = buf_str(&name);
-	where_text = buf_str(&where);
-	if (where_text && !*where_text) /* nothing behind it to be padded for */
-		name_text = name_text ? strip_right(&name) : NULL;
-	if (error == 0 && name_text && where_text) {
-		fprintf(s->out, "%6s %6s %9s",
-			format_percent((double)item->self.weight, (double)r->total.weight, self),
-			format_percent((double)item->total.weight, (double)r->total.weight, total),
-			item->self.weight ? format_weight(item->self.weight, r->value, weight)
-					  : weight);
-		if (l->samples)
-			fprintf(s->out, " %9s", format_count(item->self.count, count));
-		fprintf(s->out, "  %s%-*s%s  %s", screen_style(s, style_of_kind(item->kind)),
-			(int)l->kind, query_item_kind_names[item->kind], screen_plain(s),
-			name_text);
-		if (*where_text)
-			fprintf(s->out, "  %s%s%s", screen_style(s, STYLE_DIM), where_text,
-				screen_plain(s));
-		fputc('\n', s->out);
-	}
-	buf_release(&name);
-	buf_release(&where);
-	return error;
-}
-
-/* Of the functions in the list; *ret is malloced. */
-static int make_lines(const struct query_result *r, const uint32_t *list, size_t n,
-		      struct line **ret)
-{
-	_cleanup_free_ struct line *lines = calloc(n + 1, sizeof(*lines));
-	_cleanup_free_ const char **tails = calloc(n + 1, sizeof(*tails));
-	size_t tails_n = 0;
-
-	if (!lines || !tails)
-		return -ENOMEM;
-	for (size_t i = 0; i < n; i++) {
-		lines[i] = (struct line){ &r->items[list[i]], "" };
-		if (item_shows_binary(lines[i].item))
-			tails[tails_n++] = lines[i].item->binary;
-	}
-	if (path_tails(tails, tails_n) < 0)
-		return -ENOMEM;
-	for (size_t i = n; i-- > 0;)
-		if (item_shows_binary(lines[i].item))
-			lines[i].tail = tails[--tails_n];
-	*ret = TAKE_PTR(lines);
-	return 0;
-}
-
-static int print_functions(struct screen *s, const struct query_result *r, uint64_t limit)
-{
-	_cleanup_free_ uint32_t *list = NULL;
-	_cleanup_free_ struct line *lines = NULL;
-	struct layout layout;
-	size_t n, shown;
-	int error = query_functions(r, &list, &n);
-
-	if (error < 0)
-		return error;
-	shown = limit && limit < n ? limit : n;
-	if (n == 0) {
-		fprintf(s->out, "no samples%s\n", r->ticks_n ? " in this selection" : "");
-		return 0;
-	}
-	error = make_lines(r, list, shown, &lines);
-	if (error < 0)
-		return error;
-	layout = lay_out(s, lines, shown);
-	print_title(s, r, &layout);
-	for (size_t i = 0; error == 0 && i < shown; i++)
-		error = print_function(s, r, &lines[i], &layout);
-	if (shown < n)
-		fprintf(s->out, "%s%zu more functions: --limit 0 shows all%s\n",
-			screen_style(s, STYLE_DIM), n - shown, screen_plain(s));
-	return error;
-}
-
-static int report(struct screen *s, struct profile *p, const struct query_selection *sel,
-		  uint64_t limit, bool json)
-{
-	_cleanup_(query_freep) struct query_result *r = NULL;
-	int error = input_query(p, sel, &r);
-
-	if (error < 0)
-		return error;
-	if (json)
-		return json_functions(p, r, limit);
 	summary_head(s, p, sel);
 	fputc('\n', s->out);
 	summary_health(s, p, sel);
@@ -261,41 +177,30 @@ static int report(struct screen *s, struct profile *p, const struct query_select
 		return error;
 	}
 	fputc('\n', s->out);
-	error = print_functions(s, r, limit);
-	if (error < 0)
-		log_error("%s", strerror(-error));
-	return error;
-}
-
-static int report_view(struct screen *s, struct profile *p, const struct query_selection *sel,
-		       const struct report_options *o)
-{
-	switch (o->view) {
-	case VIEW_PROCESSES:
-		return report_processes(s, p, sel, o->limit, o->json);
-	case VIEW_QUALITY:
-		return report_quality(s, p, sel, o->json);
-	default:
-		return report(s, p, sel, o->limit, o->json);
-	}
+	return 0;
 }
 
 int cmd_report(int argc, char **argv)
 {
+	static report_view_fn *const views[VIEW_MAX] = {
+		[VIEW_FUNCTIONS] = report_functions,
+		[VIEW_TREE] = report_tree,
+		[VIEW_PROCESSES] = report_processes,
+		[VIEW_QUALITY] = report_quality,
+	};
 	_cleanup_(profile_closep) struct profile *p = NULL;
-	struct report_options o = { .limit = DEFAULT_LIMIT };
+	struct report_options o = { .limit = UINT64_MAX };
 	struct query_selection sel;
 	struct screen screen;
-	int r = options_parse(&report_argp, 0, "report", argc, argv, &o);
+	int r = input_begin(&report_argp, "report", argc, argv, &o.input, &p, &sel);
 
 	if (r)
 		return r < 0;
+	if (o.limit == UINT64_MAX)
+		o.limit = o.view == VIEW_TREE ? DEFAULT_TREE_LIMIT : DEFAULT_LIMIT;
 	screen_init(&screen, stdout, 80);
-	if (input_open(&o.input, &p) < 0 || input_select(&o.input, p, &sel) < 0)
+	sel.merge_processes = o.view != VIEW_TREE;
+	if (views[o.view](&screen, p, &sel, &o) < 0)
 		return 1;
-	sel.merge_processes = true;
-	r = report_view(&screen, p, &sel, &o);
-	if (r < 0)
-		return 1;
-	return o.json ? 0 : screen_finish(&screen);
+	return o.input.json ? 0 : screen_finish(&screen);
 }

@@ -215,29 +215,12 @@ static int print_ticks(struct table *t)
 	return 0;
 }
 
-struct ticks_options {
-	struct input_options input;
-	bool json;
-};
-
-static error_t ticks_parse(int key, char *arg, struct argp_state *state)
-{
-	struct ticks_options *o = state->input;
-
-	(void)arg;
-	if (key != ARGP_KEY_INIT)
-		return ARGP_ERR_UNKNOWN;
-	state->child_inputs[0] = &o->input;
-	state->child_inputs[1] = &o->json;
-	return 0;
-}
-
 static const struct argp_child ticks_children[] = { { .argp = &input_selection_argp },
 						    { .argp = &json_argp },
 						    { 0 } };
 
 static const struct argp ticks_argp = {
-	.parser = ticks_parse,
+	.parser = input_parse_command,
 	.children = ticks_children,
 	.args_doc = "[FILE]",
 	.doc = "Shows a line per tick of a recording (default: profile.kymo), as vmstat prints it, "
@@ -256,17 +239,15 @@ int cmd_ticks(int argc, char **argv)
 {
 	_cleanup_(profile_closep) struct profile *p = NULL;
 	_cleanup_(query_freep) struct query_result *result = NULL;
-	struct ticks_options o = { 0 };
+	struct input_options o = { 0 };
 	struct query_selection sel;
 	struct screen screen;
 	struct table table;
-	int r = options_parse(&ticks_argp, 0, "ticks", argc, argv, &o);
+	int r = input_begin(&ticks_argp, "ticks", argc, argv, &o, &p, &sel);
 
 	if (r)
 		return r < 0;
 	screen_init(&screen, stdout, SCREEN_UNLIMITED);
-	if (input_open(&o.input, &p) < 0 || input_select(&o.input, p, &sel) < 0)
-		return 1;
 	sel.merge_processes = true;
 	if (input_query(p, &sel, &result) < 0)
 		return 1;

@@ -29,22 +29,6 @@ int append_text(struct buf *b, const char *text, size_t columns, bool pad)
 	return s ? text_append_fit(b, s, columns, pad) : -ENOMEM;
 }
 
-int append_name(struct buf *b, const char *name, size_t columns)
-{
-	static const char noise[] = ".<locals>";
-	_cleanup_(release_buf) struct buf shorter = { 0 };
-	const char *at;
-
-	if (safe_width(name) <= columns || !strstr(name, noise))
-		return append_text(b, name, columns, true);
-	for (; (at = strstr(name, noise)); name = at + strlen(noise))
-		if (buf_append(&shorter, name, (size_t)(at - name)) < 0)
-			return -ENOMEM;
-	if (buf_append_str(&shorter, name) < 0 || !buf_str(&shorter))
-		return -ENOMEM;
-	return append_text(b, buf_str(&shorter), columns, true);
-}
-
 size_t safe_width(const char *text)
 {
 	_cleanup_(release_buf) struct buf safe = { 0 };
@@ -254,6 +238,11 @@ const char *format_weight(uint64_t weight, unsigned value, char out[FORMAT_SIZE]
 	if (strcmp(values[value].unit, "count") == 0)
 		return format_short((double)weight, out);
 	return strcpy(out, text_duration(weight, text));
+}
+
+const char *weight_title(unsigned value)
+{
+	return strcmp(values[value].unit, "ns") == 0 ? "time" : values[value].unit;
 }
 
 const char *format_wall(uint64_t wall_ns, char out[64])

@@ -94,23 +94,32 @@ static void put_item(struct json *j, const struct query_item *item)
 	put_str(j, "binary", *item->binary ? item->binary : NULL);
 }
 
-int json_functions(struct profile *p, const struct query_result *r, uint64_t limit)
+/* What the figures of functions and nodes are of. */
+static void put_result(struct json *j, const struct query_result *r)
+{
+	put_selected(j, r->ticks_n, r->duration_ns, r->damaged_ticks);
+	put_str(j, "value", values[r->value].name);
+	put_str(j, "source", source_names[r->source]);
+	put_str(j, "unit", values[r->value].unit);
+	put_value(j, "total", &r->total);
+	if (values[r->value].is_gauge)
+		put_u64(j, "shrunk", r->shrunk);
+}
+
+int json_functions(struct profile *p, const struct query_result *r, enum query_order order,
+		   uint64_t limit)
 {
 	_cleanup_free_ uint32_t *list = NULL;
 	struct json j;
 	size_t n;
-	int error = query_functions(r, &list, &n);
+	int error = query_functions(r, order, &list, &n);
 
 	if (error < 0) {
 		log_error("%s", strerror(-error));
 		return error;
 	}
 	begin(&j, p, "functions");
-	put_selected(&j, r->ticks_n, r->duration_ns, r->damaged_ticks);
-	put_str(&j, "value", values[r->value].name);
-	put_str(&j, "source", source_names[r->source]);
-	put_str(&j, "unit", values[r->value].unit);
-	put_value(&j, "total", &r->total);
+	put_result(&j, r);
 	json_key(&j, "functions");
 	json_array(&j);
 	for (size_t i = 0; i < n && (!limit || i < limit); i++) {
@@ -121,6 +130,58 @@ int json_functions(struct profile *p, const struct query_result *r, uint64_t lim
 		put_value(&j, "self", &item->self);
 		put_value(&j, "total", &item->total);
 		json_object_end(&j);
+	}
+	json_array_end(&j);
+	return end(&j);
+}
+
+static void put_node(struct json *j, const struct query_result *r, const struct fold_node *n,
+		     const uint32_t *ids)
+{
+	static const char *const folded[] = {
+		[FOLD_FRAME] = NULL,
+		[FOLD_LIBRARY] = "library",
+		[FOLD_KERNEL] = "kernel",
+	};
+
+	json_object(j);
+	json_key(j, "parent");
+	if (n->parent)
+		json_u64(j, ids[n->parent]);
+	else
+		json_null(j);
+	put_str(j, "folded", folded[n->kind]);
+	if (n->kind != FOLD_FRAME)
+		put_u64(j, "functions", n->functions);
+	put_item(j, &r->items[n->item]);
+	json_key(j, "recursive");
+	json_bool(j, n->is_recursive);
+	json_key(j, "through_library");
+	json_bool(j, n->is_through);
+	put_value(j, "self", &n->self);
+	put_value(j, "total", &n->total);
+	json_object_end(j);
+}
+
+int json_tree(struct profile *p, const struct query_result *r, const struct query_fold *f,
+	      const bool *shown)
+{
+	_cleanup_free_ uint32_t *ids = calloc(f->n, sizeof(*ids)); /* by node */
+	uint32_t i = 0, next_id = 0;
+	size_t depth = 0;
+	struct json j;
+
+	if (!ids) {
+		log_error("%s", strerror(ENOMEM));
+		return -ENOMEM;
+	}
+	begin(&j, p, "tree");
+	put_result(&j, r);
+	json_key(&j, "nodes");
+	json_array(&j);
+	while ((i = query_fold_next(f, shown, i, &depth))) {
+		ids[i] = next_id++;
+		put_node(&j, r, &f->nodes[i], ids);
 	}
 	json_array_end(&j);
 	return end(&j);

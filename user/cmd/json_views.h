@@ -4,10 +4,15 @@
 #define KYMO_CMD_JSON_VIEWS_H
 
 #include "query/accounts.h"
+#include "query/fold.h"
 #include "query/query.h"
 
 /* Each prints one object to standard output. 0, or -errno with the reason told. */
-int json_functions(struct profile *p, const struct query_result *r, uint64_t limit);
+int json_functions(struct profile *p, const struct query_result *r, enum query_order order,
+		   uint64_t limit);
+/* The tree's shown nodes (by index), in its order. */
+int json_tree(struct profile *p, const struct query_result *r, const struct query_fold *f,
+	      const bool *shown);
 int json_processes(struct profile *p, const struct query_accounts *a, uint64_t limit);
 int json_quality(struct profile *p, const struct query_quality *q, size_t n,
 		 const struct query_result *r);

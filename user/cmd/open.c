@@ -14,6 +14,8 @@
 #include "cmd/options.h"
 #include "model/sample.h"
 
+DEFINE_CLEANUP(struct profile *, profile_close);
+
 #define DAY_NS (24 * 3600 * NS_PER_SEC)
 
 enum { KEY_SINCE = 0x100, KEY_UNTIL, KEY_PID, KEY_COMM, KEY_VALUE, KEY_JSON };
@@ -97,7 +99,7 @@ static error_t json_parse(int key, char *arg, struct argp_state *state)
 	(void)arg;
 	if (key != KEY_JSON)
 		return ARGP_ERR_UNKNOWN;
-	*(bool *)state->input = true;
+	((struct input_options *)state->input)->json = true;
 	return 0;
 }
 
@@ -107,6 +109,16 @@ static const struct argp_option json_options[] = {
 };
 
 const struct argp json_argp = { .options = json_options, .parser = json_parse };
+
+error_t input_parse_command(int key, char *arg, struct argp_state *state)
+{
+	(void)arg;
+	if (key != ARGP_KEY_INIT)
+		return ARGP_ERR_UNKNOWN;
+	state->child_inputs[0] = state->input;
+	state->child_inputs[1] = state->input;
+	return 0;
+}
 
 /* ---- times ---- */
 
@@ -239,6 +251,22 @@ int input_select(const struct input_options *o, const struct profile *p,
 	}
 	*ret = s;
 	return 0;
+}
+
+int input_begin(const struct argp *argp, const char *name, int argc, char **argv,
+		struct input_options *o, struct profile **ret,
+		struct query_selection *ret_selection)
+{
+	_cleanup_(profile_closep) struct profile *p = NULL;
+	int r = options_parse(argp, 0, name, argc, argv, o);
+
+	if (r == 0)
+		r = input_open(o, &p);
+	if (r == 0 && ret_selection)
+		r = input_select(o, p, ret_selection);
+	if (r == 0)
+		*ret = TAKE_PTR(p);
+	return r;
 }
 
 /* Nothing to show, and it is not that nothing ran. */

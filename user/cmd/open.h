@@ -20,14 +20,28 @@ struct input_options {
 	struct time_option since, until;
 	uint64_t pid;
 	const char *comm;
+	bool json;
 	enum value_id value; /* --value; VALUE_NONE = not given: cpu */
 };
 
 /* Children for a command's argp: FILE alone; FILE with --since, --until; with --pid, --comm too; and with --value. */
 extern const struct argp input_argp, input_time_argp, input_selection_argp, input_value_argp;
 
-/* --json: its input is a bool. */
-extern const struct argp json_argp;
+extern const struct argp json_argp; /* --json */
+
+/*
+ * The parser of a command whose input is a struct input_options, or begins with one, and whose children are
+ * two of the above. One with options of its own calls it for the keys that it does not take.
+ */
+error_t input_parse_command(int key, char *arg, struct argp_state *state);
+
+/*
+ * How a reading command begins: options, the profile, what of it is selected (ret_selection NULL: not
+ * asked). 0; 1 when help was shown and the command ends well; -errno, told.
+ */
+int input_begin(const struct argp *argp, const char *name, int argc, char **argv,
+		struct input_options *o, struct profile **ret,
+		struct query_selection *ret_selection);
 
 /* 0, or -errno with the reason told in one line. */
 int input_open(const struct input_options *o, struct profile **ret);

@@ -1,20 +1,38 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The views of kymo report that are not of functions. */
+/* The views of kymo report, one file each. */
 #ifndef KYMO_CMD_REPORT_H
 #define KYMO_CMD_REPORT_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cmd/open.h"
 #include "cmd/screen.h"
 #include "query/query.h"
 
-/* At most `limit` processes, 0 = all. 0, or -errno with the reason told. */
-int report_processes(struct screen *s, struct profile *p, const struct query_selection *sel,
-		     uint64_t limit, bool json);
+struct report_options {
+	struct input_options input; /* first: input_begin takes it */
+	enum report_view { VIEW_FUNCTIONS, VIEW_TREE, VIEW_PROCESSES, VIEW_QUALITY, VIEW_MAX } view;
+	uint64_t limit;	  /* lines; 0 = all */
+	const char *sort; /* as given; NULL = not */
+	unsigned order;	  /* the view's own: its index in report_orders[view] */
+	bool all_frames;  /* the tree: libraries and the kernel, too */
+};
 
-/* What went wrong, why stacks ended, what recording cost. 0, or -errno with the reason told. */
-int report_quality(struct screen *s, struct profile *p, const struct query_selection *sel,
-		   bool json);
+#define ORDERS_MAX 10
+/* What --sort takes, by view; the first is the default. Of functions and trees: enum query_order. */
+extern const char *const report_orders[VIEW_MAX][ORDERS_MAX];
+
+/* Host, health, samples and their exact counterpart. 0, or -errno with the reason told. */
+int report_head(struct screen *s, struct profile *p, const struct query_selection *sel,
+		const struct query_result *r);
+
+/* Each: 0, or -errno with the reason told. */
+typedef int report_view_fn(struct screen *s, struct profile *p, const struct query_selection *sel,
+			   const struct report_options *o);
+report_view_fn report_functions; /* by self weight */
+report_view_fn report_tree;	 /* who called whom */
+report_view_fn report_processes; /* the kernel's own account */
+report_view_fn report_quality;	 /* what went wrong, why stacks ended, what recording cost */
 
 #endif

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/array.h"
@@ -233,9 +234,70 @@ static int check_accounts(struct profile *p, const struct query_selection *sel,
 	return 0;
 }
 
-int report_processes(struct screen *s, struct profile *p, const struct query_selection *sel,
-		     uint64_t limit, bool json)
+/* ---- order ---- */
+
+/* As report_orders has them. */
+enum account_order {
+	BY_CPU,
+	BY_SAMPLED,
+	BY_RSS,
+	BY_FAULTS,
+	BY_MAJOR,
+	BY_READ,
+	BY_WRITE,
+	BY_SWITCH,
+	BY_PID,
+	BY_NAME
+};
+
+static double figure_of(const struct query_account *a, enum account_order order)
 {
+	const struct seen *c = &a->total;
+
+	switch (order) {
+	case BY_SAMPLED:
+		return (double)a->sampled.weight;
+	case BY_RSS:
+		return (double)c->rss_anon_pages + (double)c->rss_file_pages +
+		       (double)c->rss_shmem_pages;
+	case BY_FAULTS:
+		return (double)c->minor_faults + (double)c->major_faults;
+	case BY_MAJOR:
+		return (double)c->major_faults;
+	case BY_READ:
+		return (double)c->read_bytes;
+	case BY_WRITE:
+		return (double)c->write_bytes;
+	case BY_SWITCH:
+		return (double)c->voluntary_switches + (double)c->involuntary_switches;
+	case BY_PID:
+		return -(double)a->process->pid;
+	default:
+		return (double)c->cpu_ns;
+	}
+}
+
+/* Equal ones by CPU time. */
+static int compare_accounts(const void *pa, const void *pb, void *data)
+{
+	const struct query_account *a = pa, *b = pb;
+	enum account_order order = *(const enum account_order *)data;
+	double x = figure_of(a, order), y = figure_of(b, order);
+	int r = 0;
+
+	if (order == BY_NAME)
+		r = strncmp(a->process->comm, b->process->comm, sizeof(a->process->comm));
+	else if (x != y)
+		r = x > y ? -1 : 1;
+	if (r == 0 && a->total.cpu_ns != b->total.cpu_ns)
+		r = a->total.cpu_ns > b->total.cpu_ns ? -1 : 1;
+	return r ?: (a->process->id < b->process->id ? -1 : a->process->id > b->process->id);
+}
+
+int report_processes(struct screen *s, struct profile *p, const struct query_selection *sel,
+		     const struct report_options *o)
+{
+	enum account_order order = o->order;
 	_cleanup_(query_accounts_release) struct query_accounts a = { 0 };
 	int r = query_accounts(p, sel, &a);
 
@@ -246,14 +308,16 @@ int report_processes(struct screen *s, struct profile *p, const struct query_sel
 	r = check_accounts(p, sel, &a);
 	if (r < 0)
 		return r;
-	if (json)
-		return json_processes(p, &a, limit);
+	if (a.n && order != BY_CPU)
+		qsort_r(a.items, a.n, sizeof(*a.items), compare_accounts, &order);
+	if (o->input.json)
+		return json_processes(p, &a, o->limit);
 	summary_head(s, p, sel);
 	if (a.n == 0) {
 		fputs("no process was accounted\n", s->out);
 		return 0;
 	}
-	r = print_table(s, p, &a, limit);
+	r = print_table(s, p, &a, o->limit);
 	if (r < 0)
 		log_error("%s", strerror(-r));
 	return r;

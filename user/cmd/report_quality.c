@@ -189,7 +189,7 @@ static int read_all(struct profile *p, const struct query_selection *sel, struct
 }
 
 int report_quality(struct screen *s, struct profile *p, const struct query_selection *sel,
-		   bool json)
+		   const struct report_options *o)
 {
 	_cleanup_(counters_release) struct counters q = { 0 };
 	_cleanup_(query_freep) struct query_result *result = NULL;
@@ -197,7 +197,7 @@ int report_quality(struct screen *s, struct profile *p, const struct query_selec
 
 	if (r < 0)
 		return r;
-	if (json)
+	if (o->input.json)
 		return json_quality(p, q.items, q.n, result);
 	summary_head(s, p, sel);
 	if (result->damaged_ticks)

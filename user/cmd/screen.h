@@ -51,8 +51,11 @@ void print_cut(struct screen *s, enum screen_style style, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 /* Appends text made safe for a terminal, cut to `columns` with an ellipsis; pads when asked. */
 int append_text(struct buf *b, const char *text, size_t columns, bool pad);
-/* A function's name, padded; where it does not fit, without Python's ".<locals>" first. */
-int append_name(struct buf *b, const char *name, size_t columns);
+/*
+ * A function's name; where it does not fit, what tells least goes first: Python's ".<locals>", parameters, inner
+ * template arguments, outer ones; then the middle.
+ */
+int append_name(struct buf *b, const char *name, size_t columns, bool pad);
 /*
  * "json/decoder.py:284" within `columns`: leading folders are dropped first. Without a file the `tail` of its
  * binary's path, which path_tails gave; more of it for "[libc.so.6]", which is named after it. Not padded.
@@ -81,6 +84,8 @@ const char *format_short_bytes(double bytes, char out[FORMAT_SIZE]);
 const char *format_percent(double part, double whole, char out[FORMAT_SIZE]);
 /* A weight in the unit of its value (enum value_id): "1.25 s", "1.5 GiB", "1,234". */
 const char *format_weight(uint64_t weight, unsigned value, char out[FORMAT_SIZE]);
+/* What stands over a column of such: "time", "bytes", "count". */
+const char *weight_title(unsigned value);
 /* "2026-11-21 11:19:05 UTC", local time of this machine. */
 const char *format_wall(uint64_t wall_ns, char out[64]);
 

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "model/sample.h"
+#include "query/accounts.h"
 #include "query/metric.h"
 
 /* "memory available   21.5 GiB    20.9 GiB  +12 s  of 23.5 GiB" */
@@ -21,6 +22,17 @@
 static uint64_t whole(double value)
 {
 	return value <= 0 ? 0 : value >= 1.8e19 ? UINT64_MAX : (uint64_t)value;
+}
+
+static uint64_t not_negative(int64_t value)
+{
+	return value > 0 ? (uint64_t)value : 0;
+}
+
+static void add_saturating(uint64_t *sum, uint64_t v)
+{
+	if (__builtin_add_overflow(*sum, v, sum))
+		*sum = UINT64_MAX;
 }
 
 /* ---- head ---- */
@@ -345,11 +357,88 @@ static void describe_sampling(struct profile *p, const struct query_result *r, c
 		snprintf(out, size, " of one fault in %" PRIu64, faults);
 }
 
+static int print_account(struct screen *s, struct profile *p, const struct query_selection *sel,
+			 const struct query_result *r)
+{
+	char faults[FORMAT_SIZE], major[FORMAT_SIZE], text[16];
+	struct seen sum;
+	bool any;
+	int error = query_account_sum(p, sel, r->source, &sum, &any);
+
+	if (error < 0 || !any)
+		return error;
+	if (r->value == VALUE_CPU)
+		print_cut(s, STYLE_PLAIN, "The kernel's own account of the same: %s",
+			  text_duration(not_negative(sum.cpu_ns), text));
+	else
+		print_cut(s, STYLE_PLAIN,
+			  "The kernel's own account: %s page faults, %s of them major",
+			  format_count(not_negative(sum.minor_faults) +
+					       not_negative(sum.major_faults),
+				       faults),
+			  format_count(not_negative(sum.major_faults), major));
+	return 0;
+}
+
+/* Processes' accounts have written bytes when pages became dirty, and their children's: the devices' are the same. */
+static void print_disks(struct screen *s, struct profile *p, const struct query_selection *sel)
+{
+	const char *recorded = profile_meta(p, "selection");
+	const struct profile_tick *ticks;
+	uint64_t read = 0, written = 0;
+	bool any = false;
+	char a[16], b[16];
+	size_t n;
+
+	if (sel->pid || sel->comm || (recorded && strcmp(recorded, "all") != 0))
+		return;
+	ticks = profile_ticks(p, &n);
+	for (size_t i = 0; i < n; i++) {
+		const struct health *h = &ticks[i].health;
+
+		if (!query_selects_tick(p, sel, &ticks[i]) || !h->present[HEALTH_disk_read_bytes] ||
+		    !h->present[HEALTH_disk_write_bytes])
+			continue;
+		any = true;
+		add_saturating(&read, not_negative(h->value[HEALTH_disk_read_bytes]));
+		add_saturating(&written, not_negative(h->value[HEALTH_disk_write_bytes]));
+	}
+	if (any)
+		print_cut(s, STYLE_PLAIN, "The disks' own account: %s read, %s written",
+			  text_bytes(read, a), text_bytes(written, b));
+}
+
+/* What the kernel itself counted, where it is the same that the samples stand for. */
+static int print_exact(struct screen *s, struct profile *p, const struct query_selection *sel,
+		       const struct query_result *r)
+{
+	if (r->value == VALUE_CPU || r->value == VALUE_FAULT)
+		return print_account(s, p, sel, r);
+	if (r->value == VALUE_IO)
+		print_disks(s, p, sel);
+	return 0;
+}
+
+/* Correlation is told as such, always. */
+static void print_seen(struct screen *s, const struct query_result *r)
+{
+	char shrunk[FORMAT_SIZE];
+
+	if (!values[r->value].is_seen)
+		return;
+	if (values[r->value].is_gauge)
+		print_cut(s, STYLE_PLAIN, "%s was given back at others",
+			  format_weight(r->shrunk, r->value, shrunk));
+	print_cut(s, STYLE_WARNING,
+		  "Seen at these stacks since the thread's previous sample: "
+		  "correlation, not cause.");
+}
+
 int summary_samples(struct screen *s, struct profile *p, const struct query_selection *sel,
 		    const struct query_result *r)
 {
 	char count[FORMAT_SIZE], weight[FORMAT_SIZE], lost_text[FORMAT_SIZE] = "none";
-	char how[80];
+	char how[80], deviation[FORMAT_SIZE + 8] = "";
 	int64_t lost;
 	int error = count_lost(p, sel, &lost);
 
@@ -358,14 +447,21 @@ int summary_samples(struct screen *s, struct profile *p, const struct query_sele
 	if (lost > 0)
 		format_count((uint64_t)lost, lost_text);
 	describe_sampling(p, r, how, sizeof(how));
-	print_cut(s, lost > 0 ? STYLE_WARNING : STYLE_PLAIN, "%s sample%s%s = %s of %s; %s lost",
+	if (r->value == VALUE_CPU && r->total.count)
+		snprintf(deviation, sizeof(deviation), " +- %s",
+			 text_duration((uint64_t)query_sampled_error(&r->total), weight));
+	print_cut(s, lost > 0 ? STYLE_WARNING : STYLE_PLAIN, "%s sample%s%s = %s%s of %s; %s lost",
 		  format_count(r->total.count, count), r->total.count == 1 ? "" : "s", how,
-		  format_weight(r->total.weight, r->value, weight), values[r->value].charges,
-		  lost_text);
+		  format_weight(r->total.weight, r->value, weight), deviation,
+		  values[r->value].charges, lost_text);
 	if (r->source == KYMO_SOURCE_IO && r->total.count)
 		print_cut(s, STYLE_PLAIN, "%s read, %s written",
 			  format_weight(r->total.weight - r->written.weight, r->value, count),
 			  format_weight(r->written.weight, r->value, weight));
+	error = print_exact(s, p, sel, r);
+	if (error < 0)
+		return error;
+	print_seen(s, r);
 	print_ends(s, r);
 	return 0;
 }

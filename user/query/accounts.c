@@ -175,6 +175,67 @@ int query_accounts(struct profile *p, const struct query_selection *s, struct qu
 	return 0;
 }
 
+/* ---- all together ---- */
+
+struct summer {
+	const struct query_selection *selection;
+	const struct segment *segment;
+	struct hmap selected;
+	struct seen sum;
+	bool any;
+};
+
+static void summer_release(struct summer *s)
+{
+	hmap_release(&s->selected);
+}
+
+static int sum_tick(void *data, uint32_t tick, const struct process_tick *p)
+{
+	struct summer *s = data;
+
+	if (p->process) {
+		uint32_t i = idmap_find(&s->segment->processes, p->process);
+
+		if (!i ||
+		    !query_selects_process(s->selection, &s->segment->tables.processes[i - 1]))
+			return 0;
+	}
+	if (!hmap_get(&s->selected, &tick))
+		return 0;
+	add_change(&s->sum, &p->change);
+	s->any = true;
+	return 0;
+}
+
+int query_account_sum(struct profile *p, const struct query_selection *s, enum kymo_source source,
+		      struct seen *ret, bool *ret_any)
+{
+	enum store_sum what = source == KYMO_SOURCE_FAULT ? STORE_SUM_FAULTS : STORE_SUM_CPU;
+	_cleanup_(summer_release) struct summer summer = { .selection = s };
+
+	for (uint32_t i = 0; i < p->segments_n; i++) {
+		struct segment *segment = &p->segments[i];
+		int r = segment_load(p, segment);
+
+		if (r < 0)
+			return r;
+		summer.segment = segment;
+		if (segment_select_ticks(p, s, i, &summer.selected) < 0)
+			return profile_fail(p, NULL, -ENOMEM);
+		if (s->pid || s->comm)
+			r = store_read_process_ticks(segment->reader, sum_tick, &summer);
+		else
+			r = store_sum_process_ticks(segment->reader, what, sum_tick, &summer);
+		if (r < 0)
+			return profile_fail(p, r == -ENOMEM ? NULL : segment, r);
+	}
+	*ret = summer.sum;
+	ret->rss_anon_pages = ret->rss_file_pages = ret->rss_shmem_pages = ret->swap_pages = 0;
+	*ret_any = summer.any;
+	return 0;
+}
+
 void query_accounts_release(struct query_accounts *a)
 {
 	free(a->items);

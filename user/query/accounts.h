@@ -32,6 +32,13 @@ struct query_accounts {
 
 /* Those that did anything in the selected ticks. 0 or -errno (profile_message says why). */
 int query_accounts(struct profile *p, const struct query_selection *s, struct query_accounts *ret);
+/*
+ * The counters of all of them together that a source's samples can be held against (cpu: CPU time, fault: faults);
+ * all else is 0. *ret_any: the recording has accounts for the selection. Much cheaper than query_accounts.
+ * 0 or -errno (profile_message says why).
+ */
+int query_account_sum(struct profile *p, const struct query_selection *s, enum kymo_source source,
+		      struct seen *ret, bool *ret_any);
 void query_accounts_release(struct query_accounts *a);
 
 /* One standard error of a sampled estimate: sqrt(n) periods. 0 without samples. */

@@ -165,22 +165,39 @@ void query_free(struct query_result *r)
 	free(r);
 }
 
-static int compare_functions(const void *pa, const void *pb, void *data)
-{
-	const struct query_result *r = data;
-	uint32_t ia = *(const uint32_t *)pa, ib = *(const uint32_t *)pb;
-	const struct query_item *a = &r->items[ia], *b = &r->items[ib];
+struct order {
+	const struct query_result *result;
+	enum query_order by;
+};
 
-	if (a->self.weight != b->self.weight)
-		return a->self.weight > b->self.weight ? -1 : 1;
-	if (a->total.weight != b->total.weight)
-		return a->total.weight > b->total.weight ? -1 : 1;
-	return strcmp(a->name, b->name) ?: (ia < ib ? -1 : ia > ib);
+static int compare_u64(uint64_t a, uint64_t b)
+{
+	return a == b ? 0 : a > b ? -1 : 1;
 }
 
-int query_functions(const struct query_result *r, uint32_t **ret, size_t *ret_n)
+static int compare_functions(const void *pa, const void *pb, void *data)
+{
+	const struct order *o = data;
+	uint32_t ia = *(const uint32_t *)pa, ib = *(const uint32_t *)pb;
+	const struct query_item *a = &o->result->items[ia], *b = &o->result->items[ib];
+	int r = 0;
+
+	if (o->by == QUERY_BY_NAME)
+		r = strcmp(a->name, b->name);
+	else if (o->by == QUERY_BY_TOTAL)
+		r = compare_u64(a->total.weight, b->total.weight);
+	else if (o->by == QUERY_BY_SAMPLES)
+		r = compare_u64(a->self.count, b->self.count);
+	r = r ?: compare_u64(a->self.weight, b->self.weight);
+	r = r ?: compare_u64(a->total.weight, b->total.weight);
+	return r ?: strcmp(a->name, b->name) ?: (ia < ib ? -1 : ia > ib);
+}
+
+int query_functions(const struct query_result *r, enum query_order order, uint32_t **ret,
+		    size_t *ret_n)
 {
 	uint32_t *list = calloc(r->items_n + 1, sizeof(*list));
+	struct order o = { r, order };
 	size_t n = 0;
 
 	if (!list)
@@ -188,7 +205,7 @@ int query_functions(const struct query_result *r, uint32_t **ret, size_t *ret_n)
 	for (size_t i = 1; i < r->items_n; i++)
 		if (r->items[i].kind != QUERY_ITEM_PROCESS && r->items[i].total.count)
 			list[n++] = (uint32_t)i;
-	qsort_r(list, n, sizeof(*list), compare_functions, (void *)r);
+	qsort_r(list, n, sizeof(*list), compare_functions, &o);
 	*ret = list;
 	*ret_n = n;
 	return 0;

@@ -126,8 +126,12 @@ struct query_result {
 int query_run(struct profile *p, const struct query_selection *s, struct query_result **ret);
 void query_free(struct query_result *r); /* NULL is allowed */
 
-/* Indices of the items that are functions (no processes) and have any weight, by self weight, the heaviest first. */
-int query_functions(const struct query_result *r, uint32_t **ret, size_t *ret_n);
+/* The heaviest first; equal ones by the other weight, then by name. */
+enum query_order { QUERY_BY_SELF, QUERY_BY_TOTAL, QUERY_BY_SAMPLES /* self */, QUERY_BY_NAME };
+
+/* Indices of the items that are functions (no processes) and were on a stack. *ret is malloced. */
+int query_functions(const struct query_result *r, enum query_order order, uint32_t **ret,
+		    size_t *ret_n);
 
 /* What went wrong, by name: quality counters over the selected ticks. */
 struct query_quality {

@@ -375,6 +375,45 @@ int store_read_process_ticks(struct store_reader *r,
 			   take_process_tick, &t);
 }
 
+struct read_sums {
+	struct read_process_ticks ticks;
+	enum store_sum what;
+};
+
+static int take_process_sum(void *data, struct sql_row *row)
+{
+	struct read_sums *s = data;
+	uint32_t tick = sql_u32(row, UINT32_MAX);
+	int64_t first = sql_i64(row), second = sql_i64(row);
+	struct process_tick p = { 0 };
+
+	if (s->what == STORE_SUM_CPU)
+		p.change.cpu_ns = first;
+	else
+		p.change.minor_faults = first, p.change.major_faults = second;
+	if (row->bad || !in_order(&s->ticks.order, tick, NULL, 0))
+		return -EBADMSG;
+	return s->ticks.each(s->ticks.data, tick, &p);
+}
+
+/* total() adds doubles and the cast saturates: the sum of an enemy's integers would be an error. */
+#define SUMS(first, second) \
+	"SELECT tick, " first ", " second " FROM process_tick GROUP BY tick ORDER BY tick"
+#define SUM(column) "CAST(total(" column ") AS INTEGER)"
+
+int store_sum_process_ticks(struct store_reader *r, enum store_sum what,
+			    int (*each)(void *data, uint32_t tick, const struct process_tick *p),
+			    void *data)
+{
+	static const char *const queries[] = {
+		[STORE_SUM_CPU] = SUMS(SUM("cpu_ns"), "0"),
+		[STORE_SUM_FAULTS] = SUMS(SUM("minor_faults"), SUM("major_faults")),
+	};
+	struct read_sums s = { .ticks = { .each = each, .data = data }, .what = what };
+
+	return reader_each(r, "process_tick", queries[what], take_process_sum, &s);
+}
+
 struct read_events {
 	int64_t last;
 	int (*each)(void *data, uint32_t tick, const struct event *e);

@@ -117,6 +117,14 @@ int store_read_labels(struct store_reader *r, int (*each)(void *data, const stru
 int store_read_process_ticks(struct store_reader *r,
 			     int (*each)(void *data, uint32_t tick, const struct process_tick *p),
 			     void *data);
+/*
+ * The counters asked for, summed over the processes of each tick, saturated; all else is 0. A tick without accounts
+ * has none. SQLite adds: much cheaper than reading them all.
+ */
+enum store_sum { STORE_SUM_CPU, STORE_SUM_FAULTS };
+int store_sum_process_ticks(struct store_reader *r, enum store_sum what,
+			    int (*each)(void *data, uint32_t tick, const struct process_tick *p),
+			    void *data);
 int store_read_events(struct store_reader *r,
 		      int (*each)(void *data, uint32_t tick, const struct event *e), void *data);
 

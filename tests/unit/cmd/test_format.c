@@ -2,6 +2,7 @@
 #include "unit/test.h"
 
 #include "base/clock.h"
+#include "base/text.h"
 #include "cmd/open.h"
 #include "cmd/screen.h"
 #include "query/query.h"
@@ -57,6 +58,42 @@ static void test_where(void **state)
 	assert_where("", 0, "/usr/lib/libc.so.6", 40, "libc.so.6");
 	assert_where("", 0, "", 40, "");
 	assert_where("trailing/", 1, "", 4, "tr…1");
+}
+
+static void assert_name(const char *name, size_t columns, const char *expected)
+{
+	struct buf b = { 0 };
+
+	assert_int_equal(append_name(&b, name, columns, false), 0);
+	assert_string_equal(buf_str(&b), expected);
+	assert_true(text_width(expected) <= columns);
+	buf_release(&b);
+}
+
+/* What tells least goes first, and only where it must. */
+static void test_long_names(void **state)
+{
+	static const char walk[] =
+		"ns::walk<int, std::map<int, std::less<int> > >(std::map<int> const&)";
+	static const char lambda[] = "main::{lambda(int)#1}::operator()(int) const";
+	static const char rust[] = "<alloc::vec::Vec<T> as core::iter::FromIterator<T>>::from_iter";
+
+	(void)state;
+	assert_name(walk, 80, walk);
+	assert_name(walk, 60, "ns::walk<int, std::map<int, std::less<int> > >(\xe2\x80\xa6)");
+	assert_name(walk, 40, "ns::walk<int, std::map<\xe2\x80\xa6> >(\xe2\x80\xa6)");
+	assert_name(walk, 20, "ns::walk<\xe2\x80\xa6>(\xe2\x80\xa6)");
+	assert_name(lambda, 43, "main::{lambda(\xe2\x80\xa6)#1}::operator()(\xe2\x80\xa6) const");
+	assert_name("(anonymous namespace)::f(a_type, another_type)", 30,
+		    "(anonymous namespace)::f(\xe2\x80\xa6)");
+	assert_name("operator<<(std::ostream&, a::type const&)", 16, "operator<<(\xe2\x80\xa6)");
+	assert_name("a::b<int>::operator-><char>(long)", 32,
+		    "a::b<int>::operator-><char>(\xe2\x80\xa6)");
+	assert_name(rust, 54,
+		    "<alloc::vec::Vec<\xe2\x80\xa6> as core\xe2\x80\xa6"
+		    "romIterator<\xe2\x80\xa6>>::from_iter");
+	assert_name("outer.<locals>.inner", 14, "outer.inner");
+	assert_name(">>)))<<<(((", 5, ">>\xe2\x80\xa6<\xe2\x80\xa6");
 }
 
 static void assert_binary(const char *name, const char *path, const char *tail, size_t columns,
@@ -156,9 +193,13 @@ static void test_times(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_counts), cmocka_unit_test(test_short_figures),
-		cmocka_unit_test(test_where),  cmocka_unit_test(test_where_of_binaries),
-		cmocka_unit_test(test_tails),  cmocka_unit_test(test_times),
+		cmocka_unit_test(test_counts),
+		cmocka_unit_test(test_short_figures),
+		cmocka_unit_test(test_where),
+		cmocka_unit_test(test_long_names),
+		cmocka_unit_test(test_where_of_binaries),
+		cmocka_unit_test(test_tails),
+		cmocka_unit_test(test_times),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

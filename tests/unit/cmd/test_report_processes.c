@@ -103,6 +103,51 @@ static void test_selection(void **state)
 	maker_remove(&m);
 }
 
+static void test_order(void **state)
+{
+	struct maker m;
+	struct run r;
+
+	(void)state;
+	make(&m);
+	r = RUN(cmd_report, "120", "--processes", "--sort=write", m.path);
+	assert_true(strstr(r.out, "di\\x1bsk") < strstr(r.out, "worker"));
+	run_free(&r);
+	r = RUN(cmd_report, "120", "--processes", "--sort=pid", m.path);
+	assert_true(strstr(r.out, "worker") < strstr(r.out, "idle"));
+	assert_true(strstr(r.out, "idle") < strstr(r.out, "di\\x1bsk"));
+	run_free(&r);
+	r = RUN(cmd_report, "120", "--processes", "--sort=name", "--limit=1", m.path);
+	assert_non_null(strstr(r.out, "di\\x1bsk"));
+	run_free(&r);
+	assert_refused(RUN(cmd_report, NULL, "--processes", "--sort=self", m.path), "--sort takes");
+	maker_remove(&m);
+}
+
+/* The report's head has the same sum, of the same selection. */
+static void test_exact_beside_sampled(void **state)
+{
+	struct maker m;
+	struct run r;
+
+	(void)state;
+	make(&m);
+	r = RUN(cmd_report, "80", m.path);
+	assert_non_null(strstr(r.out, "= 1.44 s +- 120 ms of CPU time; none lost\n"
+				      "The kernel's own account of the same: 2.10 s\n"));
+	run_free(&r);
+	r = RUN(cmd_report, "80", "--pid=100", m.path);
+	assert_non_null(strstr(r.out, "account of the same: 2.00 s\n"));
+	run_free(&r);
+	r = RUN(cmd_report, "80", "--until=1s", m.path);
+	assert_non_null(strstr(r.out, "account of the same: 1.50 s\n"));
+	run_free(&r);
+	r = RUN(cmd_report, "80", "--value=fault", m.path);
+	assert_non_null(strstr(r.out, "1,500 page faults, 10 of them major\n"));
+	run_free(&r);
+	maker_remove(&m);
+}
+
 static void test_lines_fit(void **state)
 {
 	static const char *const widths[] = { "60", "80", "100", "132", "200" };
@@ -167,6 +212,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sums),
 		cmocka_unit_test(test_selection),
+		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_exact_beside_sampled),
 		cmocka_unit_test(test_lines_fit),
 		cmocka_unit_test(test_absurd_values),
 		cmocka_unit_test(test_nothing_accounted),

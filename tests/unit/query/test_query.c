@@ -268,7 +268,7 @@ static void test_empty_profile(void **state)
 	r = run(p, (struct query_selection){ 0 });
 	assert_int_equal(r->total.count, 0);
 	assert_int_equal(r->nodes_n, 1);
-	assert_int_equal(query_functions(r, &list, &n), 0);
+	assert_int_equal(query_functions(r, QUERY_BY_SELF, &list, &n), 0);
 	assert_int_equal(n, 0);
 	free(list);
 	assert_int_equal(profile_duration_ns(p), 0);

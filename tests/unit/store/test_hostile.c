@@ -146,6 +146,8 @@ static int read_everything(const char *path, char message[512])
 	READ(store_read_quality(r, ignore_quality, &seen));
 	READ(store_read_labels(r, ignore_label, &seen));
 	READ(store_read_process_ticks(r, ignore_account, &seen));
+	READ(store_sum_process_ticks(r, STORE_SUM_CPU, ignore_account, &seen));
+	READ(store_sum_process_ticks(r, STORE_SUM_FAULTS, ignore_account, &seen));
 	READ(store_read_events(r, ignore_event, &seen));
 	store_tables_release(&tables);
 	store_block_release(&block);

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which functions a program did not bring along. */
+#include <string.h>
+
+#include "base/array.h"
+#include "base/hmap.h"
+#include "query/fold.h"
+
+static bool starts_with(const char *text, const char *start)
+{
+	return strncmp(text, start, strlen(start)) == 0;
+}
+
+/* Where distributions and their tools install what programs share. */
+static bool in_system_folder(const char *path)
+{
+	static const char *const folders[] = {
+		"/lib/",	 "/lib32/",	    "/lib64/",
+		"/usr/lib/",	 "/usr/lib32/",	    "/usr/lib64/",
+		"/usr/libexec/", "/usr/local/lib/", "/usr/local/lib64/",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(folders); i++)
+		if (starts_with(path, folders[i]))
+			return true;
+	return false;
+}
+
+/* "python3.11", "libpython3.8.so.1.0": an interpreter is no part of the program that it runs. */
+static bool is_interpreter(const char *path)
+{
+	const char *name = query_base_name(path);
+
+	if (starts_with(name, "libpython"))
+		return true;
+	if (!starts_with(name, "python"))
+		return false;
+	return strspn(name + strlen("python"), "0123456789.") == strlen(name + strlen("python"));
+}
+
+static bool is_python_library(const char *file)
+{
+	return starts_with(file, "<frozen ") || query_short_path(file) != file;
+}
+
+bool fold_is_library(const struct query_item *item, const struct hmap *exes)
+{
+	switch (item->kind) {
+	case FRAME_PYTHON:
+		return is_python_library(item->file);
+	case FRAME_NATIVE:
+		if (strcmp(item->binary, "[vdso]") == 0 || is_interpreter(item->binary))
+			return true;
+		if (hmap_get(exes, &item->binary))
+			return false;
+		/* An extension module lies among Python's own files. */
+		return in_system_folder(item->binary) ||
+		       query_short_path(item->binary) != item->binary;
+	default:
+		return false;
+	}
+}
