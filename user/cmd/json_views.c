@@ -238,12 +238,58 @@ int json_processes(struct profile *p, const struct query_accounts *a, uint64_t l
 	return end(&j);
 }
 
+static void put_stops(struct json *j, const struct query_result *r)
+{
+	json_key(j, "stops");
+	json_array(j);
+	for (size_t i = 0; i < r->stops_n; i++) {
+		const struct query_stop *stop = &r->stops[i];
+
+		json_object(j);
+		put_str(j, "comm", stop->comm);
+		put_str(j, "binary", *stop->binary ? stop->binary : NULL);
+		put_str(j, "function", stop->item ? r->items[stop->item].name : NULL);
+		put_str(j, "end", end_names[stop->end]);
+		put_u64(j, "samples", stop->samples);
+		put_u64(j, "offset", stop->offset);
+		put_u64(j, "offset_samples", stop->offset_samples);
+		json_object_end(j);
+	}
+	json_array_end(j);
+}
+
+static void put_unnamed(struct json *j, const struct query_result *r, const uint32_t *list,
+			size_t n)
+{
+	json_key(j, "unnamed");
+	json_array(j);
+	for (size_t i = 0; i < n; i++) {
+		const struct query_item *item = &r->items[list[i]];
+
+		json_object(j);
+		put_str(j, "function", item->name);
+		put_str(j, "binary", *item->binary ? item->binary : NULL);
+		put_str(j, "reason", query_unnamed_reasons[item->unnamed]);
+		put_value(j, "self", &item->self);
+		put_value(j, "total", &item->total);
+		json_object_end(j);
+	}
+	json_array_end(j);
+}
+
 int json_quality(struct profile *p, const struct query_quality *q, size_t n,
 		 const struct query_result *r)
 {
+	_cleanup_free_ uint32_t *list = NULL;
+	size_t unnamed_n;
 	struct json j;
 	bool is_gauge;
+	int error = query_unnamed_items(r, &list, &unnamed_n);
 
+	if (error < 0) {
+		log_error("%s", strerror(-error));
+		return error;
+	}
 	begin(&j, p, "quality");
 	put_selected(&j, r->ticks_n, r->duration_ns, r->damaged_ticks);
 	json_key(&j, "counters");
@@ -270,6 +316,8 @@ int json_quality(struct profile *p, const struct query_quality *q, size_t n,
 		json_object_end(&j);
 	}
 	json_array_end(&j);
+	put_stops(&j, r);
+	put_unnamed(&j, r, list, unnamed_n);
 	return end(&j);
 }
 

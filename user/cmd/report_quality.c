@@ -14,6 +14,7 @@
 
 #define COUNT_WIDTH   12
 #define COUNTER_WIDTH 26
+#define PLACE_COLUMNS 32
 /* From here on a counter's name stands before its meaning. */
 #define ONE_LINE_COLUMNS 100
 
@@ -64,6 +65,8 @@ static void print_meaning(struct screen *s, const char *value, const char *meani
 			while (space && meaning[space] != ' ')
 				space--;
 			n = space ? space : room;
+			while (n && (meaning[n] & 0xc0) == 0x80) /* not inside a character */
+				n--;
 		}
 		fprintf(s->out, "%*s  %.*s\n", COUNT_WIDTH, first, (int)n, meaning);
 		meaning += n + strspn(meaning + n, " ");
@@ -131,6 +134,91 @@ static void print_ends(struct screen *s, const struct query_result *r)
 			  end_names[order[i]]);
 }
 
+/* ---- by binary ---- */
+
+/* "12  stacks of nginx stop in libfoo.so at 0x1234 (handler): no rule" */
+static int print_stop(struct screen *s, const struct query_result *r, const struct query_stop *stop)
+{
+	const struct query_item *item = &r->items[stop->item];
+	_cleanup_(buf_release) struct buf b = { 0 };
+	const char *stops = stop->samples == 1 ? " stops in " : " stop in ";
+	char count[FORMAT_SIZE];
+	int e;
+
+	e = buf_printf(&b, "stack%s of ", stop->samples == 1 ? "" : "s");
+	if (e == 0)
+		e = append_text(&b, stop->comm, KYMO_COMM_SIZE, false);
+	if (e == 0 && !stop->item) {
+		e = buf_append_str(&b, " without a user frame");
+	} else if (e == 0 && !*stop->binary) {
+		e = buf_append_str(&b, stops);
+		if (e == 0)
+			e = append_name(&b, item->name, PLACE_COLUMNS, false);
+	} else if (e == 0) {
+		e = buf_append_str(&b, stops);
+		if (e == 0)
+			e = append_text(&b, query_base_name(stop->binary), PLACE_COLUMNS, false);
+		if (e == 0)
+			e = buf_printf(&b, "%s at 0x%" PRIx64,
+				       stop->offset_samples < stop->samples ? ", mostly" : "",
+				       stop->offset);
+		if (e == 0 && item->unnamed == QUERY_NAMED && (e = buf_append_str(&b, " (")) == 0)
+			e = append_name(&b, item->name, PLACE_COLUMNS, false);
+		if (e == 0 && item->unnamed == QUERY_NAMED)
+			e = buf_append_str(&b, ")");
+	}
+	if (e == 0)
+		e = buf_printf(&b, ": %s", end_names[stop->end]);
+	if (e < 0 || !buf_str(&b))
+		return -ENOMEM;
+	print_meaning(s, format_count(stop->samples, count), buf_str(&b));
+	return 0;
+}
+
+static int print_stops(struct screen *s, const struct query_result *r, uint64_t limit)
+{
+	size_t shown = limit && limit < r->stops_n ? limit : r->stops_n;
+	int e = 0;
+
+	if (r->stops_n)
+		fprintf(s->out, "\n%s%*s  where stacks stop that are not whole%s\n",
+			screen_style(s, STYLE_DIM), COUNT_WIDTH, "samples", screen_plain(s));
+	for (size_t i = 0; e == 0 && i < shown; i++)
+		e = print_stop(s, r, &r->stops[i]);
+	if (shown < r->stops_n)
+		fprintf(s->out, "%s%zu more places: --limit 0 shows all%s\n",
+			screen_style(s, STYLE_DIM), r->stops_n - shown, screen_plain(s));
+	return e;
+}
+
+static int print_unnamed(struct screen *s, const struct query_result *r, uint64_t limit)
+{
+	_cleanup_free_ uint32_t *list = NULL;
+	char count[FORMAT_SIZE], share[FORMAT_SIZE];
+	size_t n, shown;
+	int e = query_unnamed_items(r, &list, &n);
+
+	if (e < 0)
+		return e;
+	shown = limit && limit < n ? limit : n;
+	if (n)
+		fprintf(s->out, "\n%s%*s  code without a name, on the stack of so many%s\n",
+			screen_style(s, STYLE_DIM), COUNT_WIDTH, "samples", screen_plain(s));
+	for (size_t i = 0; i < shown; i++) {
+		const struct query_item *item = &r->items[list[i]];
+
+		print_cut(s, STYLE_PLAIN, "%*s %6s  %s: %s", COUNT_WIDTH,
+			  format_count(item->total.count, count),
+			  format_percent((double)item->total.count, (double)r->total.count, share),
+			  *item->binary ? item->binary : item->name,
+			  query_unnamed_reasons[item->unnamed]);
+	}
+	if (shown < n)
+		fprintf(s->out, "%s%zu more: --limit 0 shows all%s\n", screen_style(s, STYLE_DIM),
+			n - shown, screen_plain(s));
+	return 0;
+}
+
 static uint64_t sum_of(const struct counters *q, const char *counter)
 {
 	int64_t sum = query_quality_sum(q->items, q->n, counter);
@@ -171,11 +259,13 @@ static void print_cost(struct screen *s, const struct counters *q, uint64_t dura
 static int read_all(struct profile *p, const struct query_selection *sel, struct counters *q,
 		    struct query_result **ret)
 {
+	struct query_selection with_stops = *sel;
 	int r = query_quality(p, sel, &q->items, &q->n);
 	size_t ticks;
 
+	with_stops.with_stops = true;
 	if (r == 0)
-		r = query_run(p, sel, ret);
+		r = query_run(p, &with_stops, ret);
 	if (r < 0) {
 		log_error("%s", profile_message(p));
 		return r;
@@ -205,6 +295,13 @@ int report_quality(struct screen *s, struct profile *p, const struct query_selec
 			  result->damaged_ticks);
 	print_counters(s, &q);
 	print_ends(s, result);
+	r = print_stops(s, result, o->limit);
+	if (r == 0)
+		r = print_unnamed(s, result, o->limit);
+	if (r < 0) {
+		log_error("%s", strerror(-r));
+		return r;
+	}
 	print_cost(s, &q, result->duration_ns);
 	return 0;
 }

@@ -281,11 +281,6 @@ static const char *const lost_counters[] = {
 	"merge.samples_dropped",
 };
 
-static bool is_cause(size_t end)
-{
-	return end != KYMO_END_NONE && end != KYMO_END_EXECVE && end != KYMO_END_WHOLE;
-}
-
 /* One of a list, on a new line where this one has no room for it and the comma behind it. */
 static void print_cause(struct screen *s, const char *name, uint64_t count, bool last,
 			size_t *column)
@@ -311,7 +306,7 @@ static void print_ends(struct screen *s, const struct query_result *r)
 	char share[FORMAT_SIZE];
 
 	for (size_t i = 0; i < KYMO_END_MAX; i++) {
-		if (!is_cause(i) || !r->ends[i])
+		if (!query_is_broken_end(i) || !r->ends[i])
 			continue;
 		with_stack += r->ends[i];
 		for (at = n++; at > 0 && r->ends[causes[at - 1]] < r->ends[i]; at--)

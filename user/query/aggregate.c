@@ -269,6 +269,10 @@ static int add_row(struct aggregate *a, const struct tick_row *row, struct query
 	a->ends[row->end < KYMO_END_MAX ? row->end : KYMO_END_NONE] += row->count;
 	if (a->selection->with_seen)
 		seen_add(&a->seen[cell], &row->seen);
+	if (a->selection->with_stops && query_is_broken_end(row->end) &&
+	    ends_add(&a->stops, &a->items, a->segment, a->processes[who->process].comm, stack,
+		     row) < 0)
+		return -ENOMEM;
 	return touch(a, a->cells[cell].leaf, &v);
 }
 
@@ -333,6 +337,8 @@ int aggregate_segment(struct aggregate *a, uint32_t segment)
 	if (!a->frame_items || !a->first_cell || !a->inline_items)
 		return -ENOMEM;
 	r = view_threads(a);
+	if (r == 0 && a->selection->with_stops)
+		r = ends_segment(&a->stops, s);
 	for (size_t i = 0; r == 0 && i < a->profile->ticks_n; i++)
 		if (a->profile->ticks[i].segment == segment &&
 		    query_selects_tick(a->profile, a->selection, &a->profile->ticks[i]))

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/hmap.h"
+#include "query/ends.h"
 #include "query/item.h"
 #include "query/query.h"
 #include "query/segment.h"
@@ -43,6 +44,7 @@ struct aggregate {
 	struct query_value written;
 	uint64_t shrunk;
 	uint64_t ends[KYMO_END_MAX];
+	struct ends stops; /* with_stops */
 	struct query_process *processes;
 	size_t processes_n, processes_cap;
 	struct hmap process_keys; /* (pid, start) -> index, over all segments */

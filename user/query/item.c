@@ -74,6 +74,13 @@ static uint32_t item_intern(struct item_table *t, unsigned kind, const char *nam
 	return *index;
 }
 
+static uint32_t mark_unnamed(struct item_table *t, uint32_t item, enum query_unnamed why)
+{
+	if (item)
+		t->items[item].unnamed = why;
+	return item;
+}
+
 static uint32_t item_of_code_without_name(struct item_table *t, unsigned kind,
 					  const struct binary *b)
 {
@@ -82,17 +89,21 @@ static uint32_t item_of_code_without_name(struct item_table *t, unsigned kind,
 	switch (b ? b->kind : BINARY_UNKNOWN) {
 	case BINARY_FILE:
 		snprintf(name, sizeof(name), "[%.256s]", query_base_name(b->path ? b->path : ""));
-		break;
+		return mark_unnamed(t, item_intern(t, kind, name, "", b->path, 0),
+				    b->build_id.size ? QUERY_NO_SYMBOL : QUERY_NOT_READ);
 	case BINARY_KERNEL:
-		return item_intern(t, kind, "[kernel]", "", b->path, 0);
+		return mark_unnamed(t, item_intern(t, kind, "[kernel]", "", b->path, 0),
+				    QUERY_NO_SYMBOL);
 	case BINARY_VDSO:
-		return item_intern(t, kind, "[vdso]", "", b->path, 0);
+		return mark_unnamed(t, item_intern(t, kind, "[vdso]", "", b->path, 0),
+				    QUERY_NO_SYMBOL);
 	case BINARY_ANON:
-		return item_intern(t, kind, "[anonymous code]", "", "", 0);
+		return mark_unnamed(t, item_intern(t, kind, "[anonymous code]", "", "", 0),
+				    QUERY_MEMORY);
 	default:
-		return item_intern(t, kind, "[unknown]", "", "", 0);
+		return mark_unnamed(t, item_intern(t, kind, "[unknown]", "", "", 0),
+				    QUERY_NOT_MAPPED);
 	}
-	return item_intern(t, kind, name, "", b->path, 0);
 }
 
 uint32_t item_of_frame(struct item_table *t, const struct segment *s, const struct frame *f)

@@ -34,6 +34,7 @@ static void aggregate_release(struct aggregate *a)
 		aggregate_segment_done(a);
 	item_table_release(&a->items);
 	hmap_release(&a->process_keys);
+	ends_release(&a->stops);
 	free(a->processes);
 	free(a->ticks);
 	free(a->cells);
@@ -85,6 +86,7 @@ static int aggregate_all(struct aggregate *a)
 {
 	int r = item_table_init(&a->items);
 
+	ends_init(&a->stops);
 	hmap_init(&a->process_keys, 2 * sizeof(uint64_t), sizeof(uint32_t), 0);
 	for (uint32_t i = 0; r == 0 && i < a->profile->segments_n; i++) {
 		r = segment_load(a->profile, &a->profile->segments[i]);
@@ -121,6 +123,9 @@ static void hand_over(struct aggregate *a, struct query_result *r)
 		.sampled_ticks = a->sampled_ticks,
 		.strings = TAKE_PTR(a->items.strings),
 	};
+	ends_finish(&a->stops);
+	r->stops = TAKE_PTR(a->stops.stops);
+	r->stops_n = a->stops.n;
 	memcpy(r->ends, a->ends, sizeof(r->ends));
 }
 
@@ -160,6 +165,7 @@ void query_free(struct query_result *r)
 	free(r->nodes);
 	free(r->seen);
 	free(r->processes);
+	free(r->stops);
 	free(r->ticks);
 	strings_free(r->strings);
 	free(r);
@@ -208,5 +214,19 @@ int query_functions(const struct query_result *r, enum query_order order, uint32
 	qsort_r(list, n, sizeof(*list), compare_functions, &o);
 	*ret = list;
 	*ret_n = n;
+	return 0;
+}
+
+int query_unnamed_items(const struct query_result *r, uint32_t **ret, size_t *ret_n)
+{
+	size_t n, kept = 0;
+	int e = query_functions(r, QUERY_BY_TOTAL, ret, &n);
+
+	if (e < 0)
+		return e;
+	for (size_t i = 0; i < n; i++)
+		if (r->items[(*ret)[i]].unnamed)
+			(*ret)[kept++] = (*ret)[i];
+	*ret_n = kept;
 	return 0;
 }

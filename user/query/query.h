@@ -36,6 +36,7 @@ struct query_selection {
 	/* Further conditions on a tick (its health); NULL = none. */
 	bool (*tick)(void *data, const struct profile_tick *t);
 	void *tick_data;
+	bool with_stops;      /* also where stacks stop that are not whole */
 	bool with_seen;	      /* also sum what was seen at the nodes */
 	bool merge_processes; /* the tree starts at the stacks, not at the comms: smaller, faster */
 };
@@ -64,8 +65,19 @@ extern const char *const query_item_kind_names[QUERY_ITEM_KIND_MAX];
  * What a frame is shown as: a function, or a binary's code that has no name. The same
  * function has one item, whatever segment, offset or line it comes from.
  */
+/* Why native code has no name. */
+enum query_unnamed {
+	QUERY_NAMED,
+	QUERY_NO_SYMBOL, /* its file was read: no symbol covers it */
+	QUERY_NOT_READ, /* its file has no build-id that is known: it could not be read, or has none */
+	QUERY_MEMORY,	  /* made at run time: not in a file */
+	QUERY_NOT_MAPPED, /* outside all mappings that were known */
+	QUERY_UNNAMED_MAX,
+};
+
 struct query_item {
 	unsigned kind;
+	enum query_unnamed unnamed;
 	const char *name;	  /* never empty: "[libc.so.6]" for its code without a name */
 	const char *file;	  /* source file; "" = unknown */
 	const char *binary;	  /* path; "" = none */
@@ -100,6 +112,19 @@ struct query_tick {
 	struct query_value item_self;
 };
 
+/* Stacks of one program that stop in one binary for one reason. */
+struct query_stop {
+	const char *comm;
+	const char *binary; /* path; "" = not in a binary */
+	enum kymo_end end;
+	uint32_t item; /* the last frame, at the commonest offset; 0 = there is no user frame */
+	uint64_t samples;
+	uint64_t offset, offset_samples; /* the commonest, and how many have it */
+};
+
+/* Neither whole nor without a user stack for good reason. */
+bool query_is_broken_end(enum kymo_end end);
+
 struct query_result {
 	enum value_id value; /* never VALUE_NONE, but for a source that has none */
 	enum kymo_source source;
@@ -116,10 +141,12 @@ struct query_result {
 	struct query_tick *ticks;
 	size_t ticks_n;
 	uint64_t ends[KYMO_END_MAX]; /* samples by why their user stack ended where it did */
-	uint64_t duration_ns;	     /* of the selected ticks together */
-	uint32_t damaged_ticks;	     /* whose samples could not be read: not in any figure */
-	uint32_t sampled_ticks;	     /* that have samples, selected or not, and could be read */
-	struct strings *strings;     /* owns the texts */
+	struct query_stop *stops;    /* with_stops: the commonest first */
+	size_t stops_n;
+	uint64_t duration_ns;	 /* of the selected ticks together */
+	uint32_t damaged_ticks;	 /* whose samples could not be read: not in any figure */
+	uint32_t sampled_ticks;	 /* that have samples, selected or not, and could be read */
+	struct strings *strings; /* owns the texts */
 };
 
 /* 0 or -errno (profile_message says why). */
@@ -132,6 +159,10 @@ enum query_order { QUERY_BY_SELF, QUERY_BY_TOTAL, QUERY_BY_SAMPLES /* self */, Q
 /* Indices of the items that are functions (no processes) and were on a stack. *ret is malloced. */
 int query_functions(const struct query_result *r, enum query_order order, uint32_t **ret,
 		    size_t *ret_n);
+
+/* Those of them whose code has no name, by total weight; an item's why in words. */
+int query_unnamed_items(const struct query_result *r, uint32_t **ret, size_t *ret_n);
+extern const char *const query_unnamed_reasons[QUERY_UNNAMED_MAX];
 
 /* What went wrong, by name: quality counters over the selected ticks. */
 struct query_quality {

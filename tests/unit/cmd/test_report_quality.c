@@ -80,6 +80,74 @@ static void test_selection(void **state)
 	maker_remove(&m);
 }
 
+/*
+ * nginx: 12 stacks stop in libfoo.so, 9 of them at the same place, in handler; 2 have no user frame. A binary without
+ * symbols, one that was not read, code made at run time.
+ */
+static void make_stops(struct maker *m)
+{
+	uint32_t nginx, evil, foo, gone, jit, kernel, handler, at;
+
+	maker_init(m);
+	nginx = maker_thread(m, 100, "nginx");
+	evil = maker_thread(m, 200, "e\033l");
+	foo = maker_binary(m, BINARY_FILE, "/opt/x/libfoo.so");
+	m->tick.binaries[foo - 1].build_id = (struct build_id){ .size = 2, .bytes = "ab" };
+	gone = maker_binary(m, BINARY_FILE, "/opt/g\033ne\n.so");
+	jit = maker_binary(m, BINARY_ANON, "//anon");
+	kernel = maker_named_frame(m, FRAME_KERNEL, "do_syscall_64", "", 0);
+	handler = maker_function(m, FRAME_NATIVE, foo, "handler", "", 0);
+	at = maker_stack(m, 0, maker_frame(m, FRAME_NATIVE, foo, 0x1234, handler));
+	maker_row_of(m, nginx, maker_stack(m, at, kernel), KYMO_SOURCE_CPU, KYMO_END_NO_RULE, 9, 9);
+	at = maker_stack(m, 0, maker_frame(m, FRAME_NATIVE, foo, 0x777, 0));
+	maker_row_of(m, nginx, at, KYMO_SOURCE_CPU, KYMO_END_NO_RULE, 3, 3);
+	maker_row_of(m, nginx, at, KYMO_SOURCE_CPU, KYMO_END_WHOLE, 50, 50);
+	at = maker_stack(m, 0, kernel);
+	maker_row_of(m, nginx, at, KYMO_SOURCE_CPU, KYMO_END_UNREADABLE, 2, 2);
+	maker_row_of(m, nginx, at, KYMO_SOURCE_CPU, KYMO_END_NONE, 20, 20);
+	at = maker_stack(m, 0, maker_frame(m, FRAME_NATIVE, gone, 0x10, 0));
+	maker_row_of(m, evil, at, KYMO_SOURCE_CPU, KYMO_END_FP_BROKEN, 1, 1);
+	at = maker_stack(m, 0, maker_frame(m, FRAME_NATIVE, jit, 0x7f0000, 0));
+	maker_row_of(m, evil, at, KYMO_SOURCE_CPU, KYMO_END_WHOLE, 4, 4);
+	maker_close_tick(m);
+	maker_finish(m, true);
+}
+
+static void test_by_binary(void **state)
+{
+	struct maker m;
+	struct run r;
+
+	(void)state;
+	make_stops(&m);
+	r = RUN(cmd_report, "120", "--quality", m.path);
+	assert_has(&r,
+		   "samples  where stacks stop that are not whole\n"
+		   "          12  stacks of nginx stop in libfoo.so, mostly at 0x1234 (handler): "
+		   "no rule\n"
+		   "           2  stacks of nginx without a user frame: stack memory "
+		   "unreadable\n"
+		   "           1  stack of e\\x1bl stops in g\\x1bne\\x0a.so at 0x10: frame "
+		   "pointer broken\n");
+	assert_has(&r, "samples  code without a name, on the stack of so many\n"
+		       "          53  59.6%  /opt/x/libfoo.so: no symbol covers it\n"
+		       "           4   4.5%  [anonymous code]: made at run time: in no file\n"
+		       "           1   1.1%  /opt/g\\x1bne\\x0a.so: its file could not be read");
+	run_free(&r);
+	r = RUN(cmd_report, "80", "--quality", "--limit=1", m.path);
+	assert_has(&r, "2 more places: --limit 0 shows all\n");
+	assert_true(widest(r.out) <= 80);
+	run_free(&r);
+	r = RUN(cmd_report, NULL, "--quality", "--json", m.path);
+	assert_has(&r,
+		   "\"stops\":[{\"comm\":\"nginx\",\"binary\":\"/opt/x/libfoo.so\",\"function\":"
+		   "\"handler\",\"end\":\"no rule\",\"samples\":12,\"offset\":4660,"
+		   "\"offset_samples\":9}");
+	assert_has(&r, "\"unnamed\":[{\"function\":\"[libfoo.so]\"");
+	run_free(&r);
+	maker_remove(&m);
+}
+
 static void test_lines_fit(void **state)
 {
 	static const char *const widths[] = { "60", "80", "100", "132" };
@@ -114,9 +182,8 @@ static void test_nothing_kept(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_quality),
-		cmocka_unit_test(test_selection),
-		cmocka_unit_test(test_lines_fit),
+		cmocka_unit_test(test_quality),	     cmocka_unit_test(test_selection),
+		cmocka_unit_test(test_by_binary),    cmocka_unit_test(test_lines_fit),
 		cmocka_unit_test(test_nothing_kept),
 	};
 
