@@ -4,6 +4,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "lib/follow.bpf.h"
+#include "lib/probe.bpf.h"
 #include "lib/task_account.bpf.h"
 
 /* The child exists but has not run yet. */
@@ -59,6 +60,8 @@ int on_switch(__u64 *ctx)
 	if (ctx[3] != TASK_DEAD)
 		return 0;
 	task = (void *)ctx[1];
+	if (config.probes)
+		probe_thread_ended(task->pid);
 	if (task->signal->live.counter > 0)
 		return 0;
 	leader = task->group_leader;

@@ -5,6 +5,7 @@
 
 #include "lib/account.bpf.h"
 #include "lib/follow.bpf.h"
+#include "lib/probe.bpf.h"
 #include "lib/walk.bpf.h"
 
 /* The memory map of a user thread; NULL for kernel threads, also while they borrow one. */
@@ -56,6 +57,7 @@ struct cause {
 	__u16 state; /* bits that the context knows */
 	__u16 skip;  /* leaf frames of the kernel stack that are ours */
 	__u16 flags; /* enum kymo_sample_flag */
+	bool probe;  /* the scratch holds what a probe told: a constant where the cause is made */
 	__u64 weight;
 	__u64 aux;
 };
@@ -75,21 +77,28 @@ static __always_inline void sample_begin(struct scratch *s, struct task_struct *
 	head->cpu = bpf_get_smp_processor_id();
 	head->source = cause->source;
 	head->state = cause->state;
+	if (config.probes && probe_in_collection(task, mm))
+		head->state |= KYMO_STATE_IN_GC;
 	head->end = KYMO_END_NONE;
 	head->kernel_frames = 0;
 	head->user_frames = 0;
-	head->pad = 0;
+	head->probe_bytes = 0;
 }
 
-static __always_inline void sample_emit(struct scratch *s)
+static __always_inline void sample_emit(struct scratch *s, bool probe)
 {
 	struct kymo_sample *head = &s->record.head;
 	__u64 size = sizeof(*head) + (__u64)head->kernel_frames * sizeof(__u64) +
 		     (__u64)head->user_frames * sizeof(struct kymo_frame);
 
 	opaque(size);
-	if (size > sizeof(s->record))
+	if (size > offsetof(struct sample_record, room))
 		return;
+	if (probe) {
+		*(struct kymo_probe *)((__u8 *)&s->record + size) = s->probe;
+		head->probe_bytes = sizeof(struct kymo_probe);
+		size += sizeof(struct kymo_probe);
+	}
 	head->head.size = size;
 	/* User space polls on a timer: a wake-up costs more than the walk. */
 	if (bpf_ringbuf_output(&records, &s->record, size, BPF_RB_NO_WAKEUP))
@@ -113,28 +122,44 @@ static __always_inline bool wanted(struct task_struct *task)
 	return true;
 }
 
+/* The scratch of this context on this CPU, to be given back; NULL, counted, while it is in use. */
+static __always_inline struct scratch *sample_scratch(enum context context)
+{
+	struct scratch *s = scratch_get(context);
+
+	if (!s)
+		return NULL;
+	if (s->busy) {
+		count(KYMO_COUNTER_NESTED);
+		return NULL;
+	}
+	s->busy = 1;
+	return s;
+}
+
 /*
- * The sample of the current task. ctx is the program's own, of which the kernel stack is made where
- * the state says that there is one.
+ * The sample of the current task, in a scratch of one's own. ctx is the program's own, of which the kernel
+ * stack is made where the state says that there is one.
  */
-static __always_inline void sample_take(void *ctx, const struct cause *cause)
+static __always_inline void sample_write(void *ctx, struct scratch *s, const struct cause *cause)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct mm_struct *mm = user_mm(task);
-	struct scratch *s = scratch_get(cause->context);
 
-	if (!s)
-		return;
-	if (s->busy) {
-		count(KYMO_COUNTER_NESTED);
-		return;
-	}
-	s->busy = 1;
 	sample_begin(s, task, mm, cause);
 	if (cause->state & KYMO_STATE_KERNEL)
 		kernel_stack(ctx, s, cause->skip);
 	s->record.head.end = user_stack(s, cause->context, task, mm);
-	sample_emit(s);
+	sample_emit(s, cause->probe);
+}
+
+static __always_inline void sample_take(void *ctx, const struct cause *cause)
+{
+	struct scratch *s = sample_scratch(cause->context);
+
+	if (!s)
+		return;
+	sample_write(ctx, s, cause);
 	s->busy = 0;
 }
 

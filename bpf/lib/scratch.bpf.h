@@ -119,6 +119,7 @@ struct python_code_buffer {
 struct sample_record {
 	struct kymo_sample head;
 	__u8 body[SAMPLE_BODY_BYTES];
+	struct kymo_probe room; /* for the one that follows the frames */
 };
 
 struct scratch {
@@ -131,6 +132,7 @@ struct scratch {
 	struct kymo_python_binary binary; /* the same; valid where process.found */
 	struct kymo_python_layout layout;
 	struct python_walk python;
+	struct kymo_probe probe; /* of the sample, where its cause says so */
 	struct sample_record
 		record; /* last: a frame's offset is bounded by the rest of the value */
 };

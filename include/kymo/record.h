@@ -70,8 +70,9 @@ enum kymo_source {
 	KYMO_SOURCE_CPU = 1,   /* timer; weight = ns of CPU */
 	KYMO_SOURCE_FAULT = 2, /* page faults; weight = bytes */
 	KYMO_SOURCE_IO = 3,    /* blocks submitted; weight = bytes */
-	KYMO_SOURCE_GC = 4,
-	KYMO_SOURCE_IMPORT = 5,
+	KYMO_SOURCE_GC = 4,    /* a collection of an interpreter; weight = ns */
+	KYMO_SOURCE_IMPORT =
+		5, /* a module's first import; weight = ns, less those of imports within it */
 	KYMO_SOURCE_MAX,
 };
 
@@ -85,8 +86,8 @@ enum kymo_state {
 	KYMO_STATE_KERNEL = 1 << 0, /* the interruption hit kernel mode */
 	KYMO_STATE_GIL_HOLDING = 1 << 1,
 	KYMO_STATE_GIL_WAITING = 1 << 2,
-	KYMO_STATE_PYTHON = 1 << 3, /* the process is a known interpreter */
-	KYMO_STATE_IN_GC = 1 << 4,
+	KYMO_STATE_PYTHON = 1 << 3,   /* the process is a known interpreter */
+	KYMO_STATE_IN_GC = 1 << 4,    /* the thread collects: known while its probes are attached */
 	KYMO_STATE_IO_WRITE = 1 << 5, /* source io: a write (else a read) */
 	KYMO_STATE_NO_MM = 1 << 6,    /* no memory map: kernel thread */
 	KYMO_STATE_EXECVE = 1 << 7,   /* inside execve: no user stack */
@@ -139,7 +140,7 @@ enum kymo_sample_flag {
 
 /*
  * KYMO_RECORD_SAMPLE, head.flags of kymo_sample_flag. Behind the struct: kernel_frames x __u64 (addresses, leaf
- * first), then user_frames x struct kymo_frame.
+ * first), then user_frames x struct kymo_frame, then probe_bytes.
  */
 struct kymo_sample {
 	struct kymo_record_head head;
@@ -153,9 +154,26 @@ struct kymo_sample {
 	__u16 end;    /* enum kymo_end */
 	__u16 kernel_frames;
 	__u16 user_frames;
-	__u16 pad;
+	__u16 probe_bytes; /* sizeof(struct kymo_probe), which then stands behind the frames; or 0 */
 };
 static_assert(sizeof(struct kymo_sample) == 184, "layout");
+
+#define KYMO_PROBE_NAME_MAX 128
+
+/* What a sample of source gc or import knows beside its stack. */
+struct kymo_probe {
+	__u64 start_ns;
+	__u64 duration_ns; /* with imports within it, of which the weight is free */
+	__s64 value; /* gc: objects collected, with those that could not be; import: 1 = found */
+	__s64 rss_before_bytes, rss_after_bytes; /* of the process, exact */
+	__s32 generation; /* gc: -1 where the probe's argument could not be read */
+	__u32 depth;	  /* import: how many others were going on in the thread */
+	__u8 value_known;
+	__u8 pad[7];
+	char name
+		[KYMO_PROBE_NAME_MAX]; /* import: with its NUL, cut; "" where it could not be read */
+};
+static_assert(sizeof(struct kymo_probe) == 184, "layout");
 
 enum kymo_code_flag {
 	KYMO_CODE_INCOMPLETE =

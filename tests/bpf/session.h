@@ -33,7 +33,8 @@ struct kept_sample {
 	struct kymo_sample head;
 	uint64_t kernel[KYMO_KERNEL_FRAMES_MAX];
 	struct kymo_frame *user;
-	size_t turn; /* order among samples and events */
+	struct kymo_probe probe; /* zeroes where it has none */
+	size_t turn;		 /* order among samples and events */
 };
 
 struct kept_event {
@@ -67,6 +68,8 @@ static inline void session_on_sample(void *data, const struct raw_sample *sample
 	assert_int_equal(array_reserve(&s->samples, &s->samples_cap, s->samples_n + 1), 0);
 	kept = &s->samples[s->samples_n++];
 	*kept = (struct kept_sample){ .head = *sample->head, .turn = s->turn++ };
+	if (sample->probe)
+		kept->probe = *sample->probe;
 	memcpy(kept->kernel, sample->kernel, sample->head->kernel_frames * sizeof(uint64_t));
 	kept->user = malloc((sample->head->user_frames + 1u) * sizeof(*kept->user));
 	assert_non_null(kept->user);

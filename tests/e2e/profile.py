@@ -2,10 +2,12 @@
 """Reads a profile as an outsider would: with sqlite3, and through kymo's own exports."""
 
 import sqlite3
+from contextlib import closing
 
 
 def rows(path, sql, *args):
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as db:
+    # closed at once: the recorder cannot end its file while somebody reads it
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
         db.row_factory = sqlite3.Row
         return [dict(r) for r in db.execute(sql, args)]
 

@@ -123,7 +123,7 @@ def test_values_do_not_mix(kymo, disk_file):
 
 @pytest.mark.no_root
 @pytest.mark.parametrize("args", [("record", "--sources", "cpu,disk"), ("record", "--sources", ","),
-                                  ("report", "--value", "gc"), ("export", "-f", "folded", "--value", "")])
+                                  ("report", "--value", "wall"), ("export", "-f", "folded", "--value", "")])
 def test_unknown_sources_are_refused(kymo, args):
     r = kymo.run(*args, check=False)
     assert r.returncode == 1 and r.stdout == "" and r.stderr.count("\n") == 1, r.stderr

@@ -16,7 +16,7 @@ struct agent_options {
 	uint64_t hz;
 	uint64_t duration_ns; /* 0 = until a signal, or the command's end */
 	uint64_t tick_ns;
-	uint32_t sources; /* a bit (1 << KYMO_SOURCE_*) each of cpu, fault, io */
+	uint32_t sources; /* a bit (1 << KYMO_SOURCE_*) each of cpu, fault, io, gc, import */
 	const char *output;
 	bool all;	      /* the whole host */
 	const uint32_t *pids; /* else these, and their children */

@@ -43,23 +43,24 @@ static int check_file(const char *path)
 	return access(path, X_OK) < 0 ? -errno : 0;
 }
 
-/* What execvp will find; asked before, so that a typing error does not cost a profile. */
-static int check_command(const char *name)
+/* Asked before, so that a typing error does not cost a profile. */
+int command_find(const char *name, char ret[PATH_MAX])
 {
 	const char *path = getenv("PATH");
 	int r = -ENOENT;
 
-	if (strchr(name, '/'))
+	if (strchr(name, '/')) {
+		snprintf(ret, PATH_MAX, "%s", name);
 		return check_file(name);
+	}
 	if (!path)
 		path = "/bin:/usr/bin";
 	while (*path) {
 		size_t n = strcspn(path, ":");
-		char file[PATH_MAX];
 
-		if (snprintf(file, sizeof(file), "%.*s%s%s", (int)n, path, n ? "/" : "", name) <
-		    (int)sizeof(file)) {
-			int q = check_file(file);
+		if (snprintf(ret, PATH_MAX, "%.*s%s%s", (int)n, path, n ? "/" : "", name) <
+		    PATH_MAX) {
+			int q = check_file(ret);
 
 			if (q == 0)
 				return 0;
@@ -92,13 +93,13 @@ static void child_signals(void)
 _Noreturn static void child(char *const *argv, bool user_set, uid_t uid, gid_t gid, int release_fd,
 			    int error_fd)
 {
-	char byte;
+	char byte, path[PATH_MAX];
 	int r;
 
 	child_signals();
 	r = user_set ? become_user(uid, gid) : 0;
 	if (r == 0)
-		r = check_command(argv[0]);
+		r = command_find(argv[0], path);
 	report(error_fd, r);
 	if (r < 0 || read(release_fd, &byte, 1) != 1)
 		_exit(127);

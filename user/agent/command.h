@@ -6,6 +6,7 @@
 #ifndef KYMO_AGENT_COMMAND_H
 #define KYMO_AGENT_COMMAND_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -24,6 +25,8 @@ struct command {
  * no such command, not executable (for that user); nothing is left running.
  */
 int command_start(char *const *argv, bool user_set, uid_t uid, gid_t gid, struct command *ret);
+/* What execvp will find. 0, -ENOENT, -EACCES, -EISDIR. */
+int command_find(const char *name, char ret[PATH_MAX]);
 /* Lets it exec. -errno of the exec when that failed; 0 also when it died before (command_ended). */
 int command_release(struct command *c);
 /* Released and not yet reaped. */

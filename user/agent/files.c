@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include "agent/lines.h"
 #include "base/array.h"
@@ -39,6 +41,8 @@ struct file {
 	struct merge_unnamed *unnamed;
 	size_t unnamed_n, unnamed_cap;
 	bool superseded; /* its inode is another file's by now: it cannot be read any more */
+	bool is_python;
+	uint32_t probes; /* KERN_SOURCE of each that it has the probes of */
 	bool queued;	 /* stands in the list of files with unnamed frames */
 	/* frames that have been asked for their names, and wait for lines */
 	struct merge_unnamed *unlined;
@@ -61,6 +65,7 @@ struct files {
 	struct kern *kern;
 	struct merge *merge;
 	struct worker *worker;
+	struct probes *probes;
 	struct hmap by_key;    /* struct kymo_file_key -> uint32_t index into files */
 	struct hmap by_binary; /* binary id -> index */
 	struct file *files;
@@ -85,7 +90,8 @@ struct files {
 	struct files_stats stats;
 };
 
-int files_new(struct kern *kern, struct merge *merge, struct worker *worker, struct files **ret)
+int files_new(struct kern *kern, struct merge *merge, struct worker *worker, struct probes *probes,
+	      struct files **ret)
 {
 	struct files *f = calloc(1, sizeof(*f));
 
@@ -94,6 +100,7 @@ int files_new(struct kern *kern, struct merge *merge, struct worker *worker, str
 	f->kern = kern;
 	f->merge = merge;
 	f->worker = worker;
+	f->probes = probes;
 	hmap_init(&f->by_key, sizeof(struct kymo_file_key), sizeof(uint32_t), FILES_MAX);
 	hmap_init(&f->by_binary, sizeof(uint32_t), sizeof(uint32_t), FILES_MAX);
 	*ret = f;
@@ -200,6 +207,19 @@ void files_seen(struct files *f, uint32_t pid, const struct proc_mapping *mappin
 {
 	if (mapping->is_file)
 		file_get(f, pid, mapping);
+}
+
+void files_expect(struct files *f, const char *path)
+{
+	_cleanup_free_ char *real = realpath(path, NULL);
+	struct proc_mapping m = { .path = real, .is_file = true };
+	struct stat st;
+
+	if (!real || stat(real, &st) < 0 || !S_ISREG(st.st_mode))
+		return;
+	m.inode = st.st_ino;
+	m.dev = major(st.st_dev) << 20 | minor(st.st_dev);
+	file_get(f, 0, &m);
 }
 
 uint32_t files_binary(struct files *f, uint32_t pid, const struct proc_mapping *mapping)
@@ -450,6 +470,36 @@ static void tell_python(struct files *f, const struct file *file, const struct e
 		(void)kern_set_python_binary(f->kern, &key, &binary);
 }
 
+/* A source needs both of its probes. */
+static uint32_t sources_of(const struct elf_facts *facts)
+{
+	uint32_t kinds = 0, sources = 0;
+
+	for (uint32_t i = 0; i < facts->probes_n; i++)
+		kinds |= 1U << facts->probes[i].site.kind;
+	if (kinds & 1U << KYMO_PROBE_GC_START && kinds & 1U << KYMO_PROBE_GC_DONE)
+		sources |= KERN_SOURCE(KYMO_SOURCE_GC);
+	if (kinds & 1U << KYMO_PROBE_IMPORT_START && kinds & 1U << KYMO_PROBE_IMPORT_DONE)
+		sources |= KERN_SOURCE(KYMO_SOURCE_IMPORT);
+	return sources;
+}
+
+static void tell_probes(struct files *f, struct file *file, const struct elf_facts *facts)
+{
+	const struct probes_file where = { .key = { .inode = file->inode, .dev = file->dev },
+					   .generation = file->generation,
+					   .pid = file->pid,
+					   .start = file->start,
+					   .end = file->end,
+					   .path = file->path };
+
+	file->is_python = facts->has_python;
+	file->probes = sources_of(facts);
+	f->stats.no_probes += file->is_python && !(file->probes & KERN_SOURCE(KYMO_SOURCE_GC));
+	if (file->probes && !file->superseded)
+		probes_found(f->probes, &where, facts);
+}
+
 static int take_unwind(struct files *f, const struct worker_reply *reply)
 {
 	struct kymo_file_key key;
@@ -495,6 +545,7 @@ static int take_inspect(struct files *f, const struct worker_reply *reply)
 	}
 	file->build_id = reply->facts.build_id;
 	tell_python(f, file, &reply->facts);
+	tell_probes(f, file, &reply->facts);
 	if (reply->facts.is_elf && ask_unwind(f, (uint32_t)reply->cookie) < 0)
 		return -ENOMEM;
 	if (!file->binary || !file->build_id.size)
@@ -667,4 +718,18 @@ size_t files_uninspected(const struct files *f)
 void files_stats(const struct files *f, struct files_stats *ret)
 {
 	*ret = f->stats;
+}
+
+size_t files_without_probes(const struct files *f, enum kymo_source source,
+			    struct files_python *ret, size_t max)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < f->files_n && n < max; i++) {
+		const struct file *file = &f->files[i];
+
+		if (file->is_python && file->binary && !(file->probes & KERN_SOURCE(source)))
+			ret[n++] = (struct files_python){ file->path, file->pid };
+	}
+	return n;
 }

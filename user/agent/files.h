@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agent/probes.h"
 #include "kern/kern.h"
 #include "merge/merge.h"
 #include "proc/proc.h"
@@ -17,12 +18,15 @@
 
 struct files;
 
-/* Borrows all three. */
-int files_new(struct kern *kern, struct merge *merge, struct worker *worker, struct files **ret);
+/* Borrows all; probes may be NULL. */
+int files_new(struct kern *kern, struct merge *merge, struct worker *worker, struct probes *probes,
+	      struct files **ret);
 void files_free(struct files *f);
 
 /* A file that a process maps; inspected once. Also a fresher way to reach a known one. */
 void files_seen(struct files *f, uint32_t pid, const struct proc_mapping *mapping);
+/* A program that is about to be run: looked into before it is. `path` is in our own mount namespace. */
+void files_expect(struct files *f, const char *path);
 /* The binary of a file mapping, for merge; 0 = no memory or at a bound. */
 uint32_t files_binary(struct files *f, uint32_t pid, const struct proc_mapping *mapping);
 
@@ -40,10 +44,20 @@ void files_finish(struct files *f);
 /* Files waiting to be inspected: until 0, interpreters and rules for unwinding may be unknown. */
 size_t files_uninspected(const struct files *f);
 
+/* An interpreter that was sampled and has not the probes of a source. */
+struct files_python {
+	const char *path; /* valid until the next call */
+	uint32_t pid;	  /* one that runs it, or ran it */
+};
+/* How many of at most `max` were filled in. */
+size_t files_without_probes(const struct files *f, enum kymo_source source,
+			    struct files_python *ret, size_t max);
+
 struct files_stats {
 	uint64_t failed_inspect, failed_names, failed_unwind,
 		failed_lines;	 /* jobs that came back with an error, cumulative */
 	uint64_t dropped;	 /* files beyond the bound */
+	uint64_t no_probes;	 /* interpreters without the probes of gc */
 	uint32_t unknown_python; /* hexversion of an interpreter without a layout; 0 = none */
 };
 void files_stats(const struct files *f, struct files_stats *ret);

@@ -9,8 +9,10 @@
 #include <unistd.h>
 
 #include "agent/accounts.h"
+#include "agent/events.h"
 #include "agent/files.h"
 #include "agent/oom.h"
+#include "agent/probes.h"
 #include "agent/quality.h"
 #include "agent/resolve.h"
 #include "agent/storms.h"
@@ -45,6 +47,7 @@ struct pipeline {
 	struct proc_table *procs;
 	struct worker *worker;
 	struct files *files;
+	struct probes *probes; /* NULL: not asked for */
 	struct python_codes *codes;
 	struct kallsyms *kallsyms; /* NULL: hidden */
 	struct resolve *resolve;
@@ -111,6 +114,20 @@ static uint32_t resolve(struct pipeline *p, const struct raw_sample *sample,
 	return thread;
 }
 
+/* At a bound the sample goes without its event, counted by merge. */
+static int add_event(struct pipeline *p, const struct raw_sample *sample, uint32_t thread,
+		     const struct sample_frame *frames, size_t n)
+{
+	struct event event;
+	int r = event_of_probe(sample, thread, &event);
+
+	if (r < 0)
+		return r;
+	r = merge_event(p->merge, &event, frames, n);
+	free(event.fields);
+	return r;
+}
+
 static void on_sample(void *data, const struct raw_sample *sample)
 {
 	struct pipeline *p = data;
@@ -122,6 +139,8 @@ static void on_sample(void *data, const struct raw_sample *sample)
 	if (!thread)
 		return;
 	r = merge_sample(p->merge, sample->head, thread, frames, n);
+	if (r == 0 && sample->probe)
+		r = add_event(p, sample, thread, frames, n);
 	if (r < 0)
 		p->error = r;
 	else
@@ -191,6 +210,7 @@ static void on_process(void *data, const struct process_event *e)
 	/* The sideband runs before the first tick begins. */
 	if (p->start_ns && e->time_ns >= p->start_ns)
 		storms_event(p->storms, e, p->procs);
+	probes_event(p->probes, e);
 	if (e->kind == PROCESS_EXIT)
 		on_exit_event(p, e);
 }
@@ -260,6 +280,11 @@ static int drain(struct pipeline *p, uint64_t until_ns)
 	return r;
 }
 
+static bool wants_probes(const struct pipeline *p)
+{
+	return p->options.sources & (KERN_SOURCE(KYMO_SOURCE_GC) | KERN_SOURCE(KYMO_SOURCE_IMPORT));
+}
+
 static int open_parts(struct pipeline *p)
 {
 	struct resolve_parts parts;
@@ -270,8 +295,10 @@ static int open_parts(struct pipeline *p)
 		r = accounts_new(p->merge, account_process, p, &p->accounts);
 	if (r == 0)
 		r = worker_new(&p->worker);
+	if (r == 0 && wants_probes(p))
+		r = probes_new(p->kern, &p->probes);
 	if (r == 0)
-		r = files_new(p->kern, p->merge, p->worker, &p->files);
+		r = files_new(p->kern, p->merge, p->worker, p->probes, &p->files);
 	if (r == 0)
 		r = proc_table_new("/proc", on_file, p, &p->procs);
 	if (r == 0)
@@ -352,6 +379,7 @@ void pipeline_free(struct pipeline *p)
 	python_codes_free(p->codes);
 	proc_table_free(p->procs);
 	files_free(p->files);
+	probes_free(p->probes);
 	worker_free(p->worker);
 	merge_free(p->merge);
 	kern_close(p->kern);
@@ -368,6 +396,11 @@ int pipeline_set_store(struct pipeline *p, struct store *store)
 int pipeline_follow(struct pipeline *p, uint32_t pid)
 {
 	return kern_follow(p->kern, pid);
+}
+
+void pipeline_expect(struct pipeline *p, const char *path)
+{
+	files_expect(p->files, path);
 }
 
 bool pipeline_follows_any(struct pipeline *p)
@@ -474,6 +507,7 @@ static int tick_close(struct pipeline *p)
 {
 	const struct quality_sources from = { .kern = p->kern,
 					      .files = p->files,
+					      .probes = p->probes,
 					      .resolve = p->resolve,
 					      .procs = p->procs,
 					      .accounts = p->accounts,
@@ -504,6 +538,7 @@ static int tick_close(struct pipeline *p)
 	p->tick_start_ns = p->end_ns;
 	r = writer_tick(p->writer, tick);
 	files_tick_closed(p->files);
+	probes_tick(p->probes, p->procs, clock_mono_ns());
 	if (p->end_ns > FORGET_NS)
 		proc_forget_exited(p->procs, p->end_ns - FORGET_NS);
 	return r;
@@ -588,4 +623,12 @@ void pipeline_stats(struct pipeline *p, struct pipeline_stats *ret)
 	ret->lost = quality_lost(&p->quality);
 	ret->bytes = p->writer ? writer_bytes(p->writer) : 0;
 	ret->unknown_python = files.unknown_python;
+}
+
+size_t pipeline_without_probes(struct pipeline *p, unsigned source, struct files_python *ret,
+			       size_t max)
+{
+	return p->options.sources & KERN_SOURCE(source)
+		       ? files_without_probes(p->files, source, ret, max)
+		       : 0;
 }

@@ -30,6 +30,8 @@ int pipeline_set_store(struct pipeline *p, struct store *store);
 int pipeline_follow(struct pipeline *p, uint32_t pid);
 /* Whether any of the followed processes, or a child of theirs, still lives. */
 bool pipeline_follows_any(struct pipeline *p);
+/* A program that will be run: known before it starts. */
+void pipeline_expect(struct pipeline *p, const char *path);
 /* Waits (briefly) until the interpreters that run already are known; begins the first tick, at *ret_start_ns. */
 int pipeline_start(struct pipeline *p, uint64_t *ret_start_ns);
 /* One turn: drain, close the tick when it is due. 0, or -errno when the recording cannot go on. */
@@ -52,6 +54,10 @@ struct pipeline_stats {
 	uint32_t unknown_python; /* hexversion of an interpreter without a layout; 0 = none */
 	bool kernel_names;	 /* kallsyms could be read */
 };
+/* Interpreters that were sampled and lack the probes of a source that was asked for. As files_without_probes. */
+struct files_python;
+size_t pipeline_without_probes(struct pipeline *p, unsigned source, struct files_python *ret,
+			       size_t max);
 void pipeline_stats(struct pipeline *p, struct pipeline_stats *ret);
 
 #endif

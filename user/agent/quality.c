@@ -19,6 +19,8 @@ static const char *const own_names[QUALITY_OWN_MAX] = {
 	[QUALITY_UNWIND_FAILED] = "unwind.failed",
 	[QUALITY_FILES_DROPPED] = "files.dropped",
 	[QUALITY_PROC_DROPPED] = "processes.dropped",
+	[QUALITY_PROBES_FAILED] = "probes.failed",
+	[QUALITY_PROBES_ABSENT] = "probes.absent",
 	[QUALITY_ACCOUNTS_DROPPED] = "accounts.dropped",
 	[QUALITY_ACCOUNTS_VANISHED] = "accounts.vanished",
 	[QUALITY_TICKS_HOLLOW] = "writer.ticks_without_samples",
@@ -64,6 +66,8 @@ static void read_own(const struct quality_sources *from, uint64_t own[QUALITY_OW
 	own[QUALITY_UNWIND_FAILED] = files.failed_unwind;
 	own[QUALITY_FILES_DROPPED] = files.dropped;
 	own[QUALITY_PROC_DROPPED] = procs.dropped;
+	own[QUALITY_PROBES_FAILED] = probes_failed(from->probes);
+	own[QUALITY_PROBES_ABSENT] = from->probes ? files.no_probes : 0;
 	own[QUALITY_ACCOUNTS_DROPPED] = accounts.dropped;
 	own[QUALITY_ACCOUNTS_VANISHED] = accounts.vanished;
 	own[QUALITY_TICKS_HOLLOW] = writer_dropped(from->writer);

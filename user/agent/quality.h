@@ -24,6 +24,8 @@ enum quality_own {
 	QUALITY_UNWIND_FAILED,
 	QUALITY_FILES_DROPPED,
 	QUALITY_PROC_DROPPED,
+	QUALITY_PROBES_FAILED,
+	QUALITY_PROBES_ABSENT,
 	QUALITY_ACCOUNTS_DROPPED,
 	QUALITY_ACCOUNTS_VANISHED,
 	QUALITY_TICKS_HOLLOW,
@@ -36,6 +38,7 @@ enum quality_own {
 struct quality_sources { /* borrowed */
 	struct kern *kern;
 	const struct files *files;
+	const struct probes *probes; /* NULL: none are asked for */
 	const struct resolve *resolve;
 	const struct proc_table *procs;
 	const struct accounts *accounts;

@@ -13,8 +13,10 @@
 #include <unistd.h>
 
 #include "agent/command.h"
+#include "agent/files.h"
 #include "agent/pipeline.h"
 #include "agent/progress.h"
+#include "base/array.h"
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -28,6 +30,8 @@
 
 /* How long the end may wait for names: big binaries take a second or two to read. */
 #define NAMING_NS (15 * NS_PER_SEC)
+/* Interpreters without probes that are named at the end. */
+#define WITHOUT_PROBES_SHOWN 8
 
 struct recording {
 	const struct agent_options *options;
@@ -261,11 +265,22 @@ static int open_store(struct recording *r)
 	return q;
 }
 
+/* Its rules and probes are to be there when it starts, not when it has been seen to run. */
+static void expect_command(struct recording *r)
+{
+	char path[PATH_MAX];
+
+	if (r->options->command && command_find(r->options->command[0], path) == 0)
+		pipeline_expect(r->pipeline, path);
+}
+
 static int begin(struct recording *r)
 {
 	struct pipeline_stats stats;
-	int q = pipeline_start(r->pipeline, &r->start_ns);
+	int q;
 
+	expect_command(r);
+	q = pipeline_start(r->pipeline, &r->start_ns);
 	if (q < 0) {
 		log_error("cannot start sampling: %s", strerror(-q));
 		return q;
@@ -388,6 +403,29 @@ static int end(struct recording *r, int q)
 	return q < 0 ? q : e;
 }
 
+/* What stands in: samples of the clock, by the function that collects or imports. */
+static void tell_without_probes(struct recording *r, enum kymo_source source)
+{
+	struct files_python pythons[WITHOUT_PROBES_SHOWN];
+	size_t n = pipeline_without_probes(r->pipeline, source, pythons, ARRAY_SIZE(pythons));
+	bool gc = source == KYMO_SOURCE_GC;
+
+	for (size_t i = 0; i < n; i++) {
+		struct buf name = { 0 };
+		const char *base = strrchr(pythons[i].path, '/');
+
+		if (text_append_terminal(&name, base ? base + 1 : pythons[i].path) == 0 &&
+		    buf_str(&name))
+			log_warning("%s (PID %" PRIu32 ") has no %s probes: its %s are only in the "
+				    "CPU samples, at %s",
+				    buf_str(&name), pythons[i].pid, source_names[source],
+				    gc ? "collections" : "imports",
+				    gc ? "gc_collect_main (collect before 3.10)"
+				       : "_find_and_load");
+		buf_release(&name);
+	}
+}
+
 static void summary(struct recording *r)
 {
 	struct pipeline_stats s;
@@ -395,6 +433,8 @@ static void summary(struct recording *r)
 
 	if (r->options->quiet)
 		return;
+	tell_without_probes(r, KYMO_SOURCE_GC);
+	tell_without_probes(r, KYMO_SOURCE_IMPORT);
 	pipeline_stats(r->pipeline, &s);
 	log_info("%s: %s, %" PRIu64 " ticks, %" PRIu64 " samples, %" PRIu64
 		 " lost, %s. Next: kymo report %s",

@@ -36,7 +36,9 @@ static const struct argp_option options[] = {
 	{ "tick", 't', "MS", 0, "Length of a tick in milliseconds (50 to 3600000; default 1000)",
 	  0 },
 	{ "sources", 's', "SOURCE,...", 0,
-	  "What makes samples: cpu, fault (memory), io (disk); default all three", 0 },
+	  "What makes samples: cpu, fault (memory), io (disk), gc, import (of Python, where it "
+	  "has probes); default cpu,fault,io",
+	  0 },
 	{ "output", 'o', "FILE", 0,
 	  "The profile (default profile.kymo; an older one is kept as .old)", 0 },
 	{ "quiet", 'q', NULL, 0, "No progress, no closing line", 0 },
@@ -76,8 +78,9 @@ static error_t set_sources(const struct argp_state *state, struct agent_options 
 		unsigned source = options_source(name);
 
 		if (!source)
-			return options_error(state, "--sources takes cpu, fault and io, not '%s'",
-					     name);
+			return options_error(
+				state, "--sources takes cpu, fault, io, gc and import, not '%s'",
+				name);
 		o->sources |= 1U << source;
 	}
 	return o->sources ? 0 : options_error(state, "--sources: no source given");

@@ -68,7 +68,9 @@ static error_t input_parse(int key, char *arg, struct argp_state *state)
 
 static const struct argp_option selection_options[] = {
 	{ "value", KEY_VALUE, "VALUE", 0,
-	  "What is charged: cpu (time, the default), fault (memory brought in), io (disk), gc; or "
+	  "What is charged: cpu (time, the default), fault (memory brought in), io (disk), gc, "
+	  "import (time "
+	  "that Python collected, imported); or "
 	  "what was seen "
 	  "at the samples of the clock, which is no cause: seen:rss, seen:cpu, seen:faults, "
 	  "seen:read, "

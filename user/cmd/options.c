@@ -195,7 +195,7 @@ error_t options_number(const struct argp_state *state, const char *what, const c
 
 unsigned options_source(const char *name)
 {
-	for (unsigned source = KYMO_SOURCE_CPU; source <= KYMO_SOURCE_IO; source++)
+	for (unsigned source = KYMO_SOURCE_CPU; source < KYMO_SOURCE_MAX; source++)
 		if (strcmp(name, source_names[source]) == 0)
 			return source;
 	return 0;

@@ -11,6 +11,7 @@
 #include "elf/eval_loop.h"
 #include "elf/file.h"
 #include "elf/note.h"
+#include "elf/probes.h"
 #include "elf/python_version.h"
 #include "elf/symtab.h"
 
@@ -139,7 +140,7 @@ static int inspect_python(const struct elf_file *f, struct elf_facts *facts)
 	facts->tls_key_vaddr = s.found[WANTED_TLS_KEY].vaddr;
 	facts->interp_head_vaddr = s.found[WANTED_INTERP_HEAD].vaddr;
 	facts->python_hexversion = hexversion(f, &s);
-	return elf_note_python_probes(f, &facts->has_usdt_gc, &facts->has_usdt_import);
+	return elf_probes_read(f, facts->probes, &facts->probes_n);
 }
 
 static bool interp_is_glibc(const struct elf_file *f, const struct elf_segment *s)

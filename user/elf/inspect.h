@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "elf/probes.h"
 #include "kymo/python.h"
 #include "model/frame.h"
 
@@ -26,7 +27,8 @@ struct elf_facts {
 	struct kymo_file_range eval[KYMO_PYTHON_EVAL_RANGES]; /* file offsets; hot first */
 	bool eval_frame_pointers;			      /* its prologue sets up rbp */
 	bool gnu_libc;					      /* PT_INTERP or DT_NEEDED say glibc */
-	bool has_usdt_gc, has_usdt_import;
+	uint32_t probes_n;
+	struct elf_probe probes[KYMO_PROBES_MAX]; /* of an interpreter */
 };
 
 /* 0; -EBADMSG where it is no ELF file or a damaged one; -ENOTSUP for a 32-bit or big-endian one; -errno. */

@@ -9,22 +9,13 @@
 #include "base/cleanup.h"
 
 #define NOTES_BYTES_MAX (4U << 20)
-#define NOTE_STAPSDT	3
-
-struct note {
-	uint32_t type;
-	const char *name;
-	size_t name_size;
-	const uint8_t *desc;
-	size_t desc_size;
-};
 
 static size_t padded(size_t size)
 {
 	return (size + 3) & ~(size_t)3;
 }
 
-static bool next_note(struct reader *r, struct note *ret)
+bool elf_note_next(struct reader *r, struct elf_note *ret)
 {
 	uint32_t name_size = reader_u32(r), desc_size = reader_u32(r), type = reader_u32(r);
 	const uint8_t *name = reader_bytes(r, padded(name_size));
@@ -35,11 +26,11 @@ static bool next_note(struct reader *r, struct note *ret)
 	/* The last one may lack its padding. */
 	if (r->p < r->end)
 		reader_bytes(r, padded(desc_size) - desc_size);
-	*ret = (struct note){ type, (const char *)name, name_size, desc, desc_size };
+	*ret = (struct elf_note){ type, (const char *)name, name_size, desc, desc_size };
 	return true;
 }
 
-static bool is_named(const struct note *n, const char *name)
+bool elf_note_is_named(const struct elf_note *n, const char *name)
 {
 	return n->name_size == strlen(name) + 1 && memcmp(n->name, name, n->name_size) == 0;
 }
@@ -49,14 +40,15 @@ static int find_build_id(const struct elf_file *f, uint64_t offset, uint64_t siz
 {
 	_cleanup_free_ uint8_t *data = NULL;
 	struct reader reader;
-	struct note n;
+	struct elf_note n;
 	int r = elf_file_load(f, offset, size, NOTES_BYTES_MAX, &data);
 
 	if (r < 0)
 		return r == -ENOMEM ? r : 0;
 	reader = (struct reader){ .p = data, .end = data + size };
-	while (next_note(&reader, &n)) {
-		if (n.type != NT_GNU_BUILD_ID || !is_named(&n, "GNU") || n.desc_size > BUILD_ID_MAX)
+	while (elf_note_next(&reader, &n)) {
+		if (n.type != NT_GNU_BUILD_ID || !elf_note_is_named(&n, "GNU") ||
+		    n.desc_size > BUILD_ID_MAX)
 			continue;
 		ret->size = (uint8_t)n.desc_size;
 		memcpy(ret->bytes, n.desc, n.desc_size);
@@ -77,39 +69,4 @@ int elf_note_build_id(const struct elf_file *f, struct build_id *ret)
 		if (f->sections[i].type == SHT_NOTE)
 			r = find_build_id(f, f->sections[i].offset, f->sections[i].size, ret);
 	return r;
-}
-
-/* The description: pc, base and semaphore (8 bytes each), provider, name, arguments. */
-static bool is_probe(const struct note *n, const char *provider, const char *name)
-{
-	const char *p = (const char *)n->desc + 24, *end = (const char *)n->desc + n->desc_size;
-	size_t provider_size = strlen(provider) + 1, name_size = strlen(name) + 1;
-
-	if (n->type != NOTE_STAPSDT || !is_named(n, "stapsdt") || n->desc_size < 24 ||
-	    (size_t)(end - p) < provider_size + name_size)
-		return false;
-	return memcmp(p, provider, provider_size) == 0 &&
-	       memcmp(p + provider_size, name, name_size) == 0;
-}
-
-int elf_note_python_probes(const struct elf_file *f, bool *ret_gc, bool *ret_import)
-{
-	const struct elf_section *s = elf_file_section(f, ".note.stapsdt");
-	_cleanup_free_ uint8_t *data = NULL;
-	struct reader reader;
-	struct note n;
-	int r;
-
-	*ret_gc = *ret_import = false;
-	if (!s)
-		return 0;
-	r = elf_file_load(f, s->offset, s->size, NOTES_BYTES_MAX, &data);
-	if (r < 0)
-		return r == -ENOMEM ? r : 0;
-	reader = (struct reader){ .p = data, .end = data + s->size };
-	while (next_note(&reader, &n)) {
-		*ret_gc |= is_probe(&n, "python", "gc__start");
-		*ret_import |= is_probe(&n, "python", "import__find__load__start");
-	}
-	return 0;
 }

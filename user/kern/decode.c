@@ -35,11 +35,22 @@ static bool terminated(const char *text, size_t size)
 	return memchr(text, 0, size) != NULL;
 }
 
+static bool has_probe(const struct kymo_sample *head)
+{
+	return head->source == KYMO_SOURCE_GC || head->source == KYMO_SOURCE_IMPORT;
+}
+
+static bool probe_valid(const struct kymo_probe *p)
+{
+	return p->value_known <= 1 && terminated(p->name, sizeof(p->name));
+}
+
 int decode_sample(const void *data, size_t size, struct raw_sample *ret)
 {
 	const struct kymo_sample *head = data;
 	const uint64_t *kernel;
 	const struct kymo_frame *user;
+	const struct kymo_probe *probe;
 
 	if (decode_type(data, size) != KYMO_RECORD_SAMPLE || size < sizeof(*head))
 		return -EBADMSG;
@@ -47,16 +58,19 @@ int decode_sample(const void *data, size_t size, struct raw_sample *ret)
 	    head->user_frames > KYMO_USER_FRAMES_MAX)
 		return -EBADMSG;
 	if (size != sizeof(*head) + head->kernel_frames * sizeof(*kernel) +
-			    head->user_frames * sizeof(*user))
+			    head->user_frames * sizeof(*user) + head->probe_bytes)
 		return -EBADMSG;
 	if (head->source == 0 || head->source >= KYMO_SOURCE_MAX || head->end >= KYMO_END_MAX)
 		return -EBADMSG;
 	kernel = (const uint64_t *)(head + 1);
-	user = (const struct kymo_frame *)(kernel + head->kernel_frames);
-	if (!frames_valid(user, head->user_frames) ||
-	    !terminated(head->who.comm, sizeof(head->who.comm)))
+	if (head->probe_bytes != (has_probe(head) ? sizeof(*probe) : 0))
 		return -EBADMSG;
-	*ret = (struct raw_sample){ .head = head, .kernel = kernel, .user = user };
+	user = (const struct kymo_frame *)(kernel + head->kernel_frames);
+	probe = has_probe(head) ? (const struct kymo_probe *)(user + head->user_frames) : NULL;
+	if (!frames_valid(user, head->user_frames) ||
+	    !terminated(head->who.comm, sizeof(head->who.comm)) || (probe && !probe_valid(probe)))
+		return -EBADMSG;
+	*ret = (struct raw_sample){ .head = head, .kernel = kernel, .user = user, .probe = probe };
 	return 0;
 }
 

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "elf/probes.h"
 #include "kymo/config.h"
 #include "kymo/python.h"
 #include "kymo/record.h"
@@ -20,6 +21,7 @@
 struct kern;
 
 #define KERN_SOURCE(source) (1U << (source))
+/* What is recorded unless asked otherwise. */
 #define KERN_SOURCES                                                     \
 	(KERN_SOURCE(KYMO_SOURCE_CPU) | KERN_SOURCE(KYMO_SOURCE_FAULT) | \
 	 KERN_SOURCE(KYMO_SOURCE_IO))
@@ -110,6 +112,17 @@ int kern_stats(struct kern *k, struct kern_stats *ret);
 int kern_set_python_layout(struct kern *k, uint32_t index, const struct kymo_python_layout *layout);
 int kern_set_python_binary(struct kern *k, const struct kymo_file_key *file,
 			   const struct kymo_python_binary *binary);
+
+/*
+ * Attaches the file's probes of the sources that were asked for, in all processes that map it or ever will;
+ * nothing where they are attached. The path must lead to that file: it is checked. Reads a page of it and changes
+ * memory of the processes, so it must not be on a file system that may leave that unanswered. 0; -ESTALE: another
+ * file; -ENOSPC: KYMO_PROBE_FILES_MAX; -errno.
+ */
+int kern_attach_probes(struct kern *k, const struct kymo_file_key *file, const char *path,
+		       const struct elf_probe *probes, size_t n);
+/* Lets go of the file, which until then cannot be unmounted. */
+void kern_detach_probes(struct kern *k, const struct kymo_file_key *file);
 
 /*
  * How to unwind a file's code; the rows are copied. Replaces what was known of the file. NULL: it

@@ -51,6 +51,11 @@ static size_t ring_bytes(size_t asked)
 	return rounded;
 }
 
+static bool wants_probes(const struct kern *k)
+{
+	return k->sources & (KERN_SOURCE(KYMO_SOURCE_GC) | KERN_SOURCE(KYMO_SOURCE_IMPORT));
+}
+
 static int configure(struct kern *k, const struct kern_options *o)
 {
 	struct kymo_bpf *skeleton = k->skeleton;
@@ -62,6 +67,8 @@ static int configure(struct kern *k, const struct kern_options *o)
 	skeleton->rodata->config.window_max[KYMO_SOURCE_FAULT] = o->fault_max ? o->fault_max
 									      : KERN_FAULT_MAX;
 	skeleton->rodata->config.window_max[KYMO_SOURCE_IO] = o->io_max ? o->io_max : KERN_IO_MAX;
+	skeleton->rodata->config.probes = wants_probes(k);
+	bpf_program__set_autoload(skeleton->progs.on_python_probe, wants_probes(k));
 	bpf_program__set_autoload(skeleton->progs.on_fork, o->filter);
 	bpf_program__set_autoload(skeleton->progs.on_cpu_clock,
 				  k->sources & KERN_SOURCE(KYMO_SOURCE_CPU));
@@ -178,6 +185,8 @@ int kern_open(const struct kern_options *options, struct kern **ret, char **ret_
 	if (r == 0)
 		r = unwind_open(k);
 	if (r == 0)
+		r = probes_open(k);
+	if (r == 0)
 		r = open_rings(k, ret_message);
 	if (r < 0) {
 		kern_close(k);
@@ -193,6 +202,7 @@ void kern_close(struct kern *k)
 	if (!k)
 		return;
 	events_stop(k);
+	probes_close(k);
 	sideband_close(k->sideband);
 	ring_buffer__free(k->ring);
 	unwind_close(k);
@@ -205,11 +215,15 @@ void kern_close(struct kern *k)
 
 int kern_start(struct kern *k)
 {
-	return k->links ? -EALREADY : events_start(k);
+	if (k->links)
+		return -EALREADY;
+	probes_switch(k, true);
+	return events_start(k);
 }
 
 int kern_stop(struct kern *k)
 {
+	probes_switch(k, false);
 	events_stop(k);
 	return 0;
 }

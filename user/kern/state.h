@@ -13,11 +13,13 @@
 
 struct kymo_bpf;
 struct tables;
+struct probes;
 
 struct kern {
 	struct kymo_bpf *skeleton;
 	struct ring_buffer *ring;
 	struct tables *unwind;
+	struct probes *probes; /* attached ones */
 	struct sideband *sideband;
 	struct order order;
 	struct bpf_link **links; /* an event per CPU and kind, a tracepoint: while it samples */
@@ -45,6 +47,12 @@ void ring_on_event(void *context, const struct process_event *event);
 /* unwind.c: the tables of kern_set_unwind, with the vDSO's in them. 0 or -errno. */
 int unwind_open(struct kern *k);
 void unwind_close(struct kern *k);
+
+/* probes.c: those of kern_attach_probes. 0 or -ENOMEM. */
+int probes_open(struct kern *k);
+void probes_close(struct kern *k);
+/* Whether what they hit is recorded. */
+void probes_switch(struct kern *k, bool on);
 
 /* cpus.c: numbers of the online CPUs, malloced. 0 or -errno. */
 int cpus_online(uint32_t **ret, size_t *ret_n);

@@ -12,8 +12,9 @@
 /* Points into the record; valid during the callback. */
 struct raw_sample {
 	const struct kymo_sample *head;
-	const uint64_t *kernel;	       /* head->kernel_frames, leaf first */
-	const struct kymo_frame *user; /* head->user_frames, leaf first */
+	const uint64_t *kernel;		/* head->kernel_frames, leaf first */
+	const struct kymo_frame *user;	/* head->user_frames, leaf first */
+	const struct kymo_probe *probe; /* of sources gc and import; else NULL */
 };
 
 /*

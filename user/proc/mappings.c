@@ -233,3 +233,32 @@ void files_tell(struct proc_table *t, uint32_t pid, const struct proc_mapping *m
 	if (new)
 		t->new_file(t->data, pid, m);
 }
+
+static bool maps(const struct life *l, uint32_t dev, uint64_t inode)
+{
+	if (!l || l->p.exited || !l->list)
+		return false;
+	for (size_t i = 0; i < l->list->n; i++)
+		if (l->list->items[i].inode == inode && l->list->items[i].dev == dev)
+			return true;
+	return false;
+}
+
+bool proc_maps_file(const struct proc_table *t, uint32_t likely, uint32_t dev, uint64_t inode,
+		    uint32_t *ret_pid)
+{
+	const void *key;
+	size_t at = 0;
+	void *value;
+
+	if (maps(life_newest(t, likely), dev, inode)) {
+		*ret_pid = likely;
+		return true;
+	}
+	while (hmap_next(&t->by_pid, &at, &key, &value))
+		if (maps(*(struct life **)value, dev, inode)) {
+			*ret_pid = *(const uint32_t *)key;
+			return true;
+		}
+	return false;
+}

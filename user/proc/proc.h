@@ -49,6 +49,9 @@ struct proc_process *proc_find(struct proc_table *t, const struct kymo_who *who)
  * until the next scan, apply or find. */
 const struct proc_process *proc_newest(const struct proc_table *t, uint32_t pid);
 const struct proc_mapping *proc_find_mapping(const struct proc_process *p, uint64_t address);
+/* Whether a process that lives maps the file; *ret_pid is one that does, `likely` if it is one. */
+bool proc_maps_file(const struct proc_table *t, uint32_t likely, uint32_t dev, uint64_t inode,
+		    uint32_t *ret_pid);
 /* Forgets processes whose exit is older than before_ns: their last samples have been delivered. */
 void proc_forget_exited(struct proc_table *t, uint64_t before_ns);
 /* The process that a thread belongs to: itself for a process. 0, or -ENOENT, -ESRCH: no such thread. */

@@ -9,6 +9,7 @@ const struct value values[VALUE_MAX] = {
 	[VALUE_FAULT] = { "fault", "bytes", "memory faulted in", KYMO_SOURCE_FAULT, false, false },
 	[VALUE_IO] = { "io", "bytes", "disk traffic", KYMO_SOURCE_IO, false, false },
 	[VALUE_GC] = { "gc", "ns", "time in collections", KYMO_SOURCE_GC, false, false },
+	[VALUE_IMPORT] = { "import", "ns", "time in imports", KYMO_SOURCE_IMPORT, false, false },
 #define SEEN(text, unit, charges, is_gauge)                                  \
 	{                                                                    \
 		"seen:" text, unit, charges, KYMO_SOURCE_CPU, true, is_gauge \

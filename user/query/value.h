@@ -26,6 +26,7 @@ enum value_id {
 	VALUE_FAULT,
 	VALUE_IO,
 	VALUE_GC,
+	VALUE_IMPORT,
 	VALUE_SEEN_CPU, /* from here on: seen at */
 	VALUE_SEEN_RSS,
 	VALUE_SEEN_RSS_ANON,

@@ -135,13 +135,29 @@ static bool bools_are_sound(const uint8_t *facts)
 		offsetof(struct elf_facts, has_python),
 		offsetof(struct elf_facts, eval_frame_pointers),
 		offsetof(struct elf_facts, gnu_libc),
-		offsetof(struct elf_facts, has_usdt_gc),
-		offsetof(struct elf_facts, has_usdt_import),
 	};
 
 	for (size_t i = 0; i < sizeof(at) / sizeof(at[0]); i++)
 		if (facts[at[i]] > 1)
 			return false;
+	return true;
+}
+
+/* They become breakpoints: what the kernel side takes for granted must hold. */
+static bool probes_are_sound(const struct elf_facts *facts)
+{
+	if (facts->probes_n > KYMO_PROBES_MAX)
+		return false;
+	for (uint32_t i = 0; i < facts->probes_n; i++) {
+		const struct kymo_probe_site *site = &facts->probes[i].site;
+
+		if (!site->kind || site->kind >= KYMO_PROBE_KIND_MAX)
+			return false;
+		for (size_t k = 0; k < KYMO_PROBE_ARGUMENTS; k++)
+			if (site->arguments[k].kind >= KYMO_ARGUMENT_KIND_MAX ||
+			    site->arguments[k].reg >= KYMO_REGISTERS || site->arguments[k].size > 8)
+				return false;
+	}
 	return true;
 }
 
@@ -153,7 +169,7 @@ static int take_facts(struct reply *r, struct reader *in)
 	if (!bytes || in->p != in->end || !bools_are_sound(bytes))
 		return -EPROTO;
 	memcpy(&facts, bytes, sizeof(facts));
-	if (facts.build_id.size > BUILD_ID_MAX)
+	if (facts.build_id.size > BUILD_ID_MAX || !probes_are_sound(&facts))
 		return -EPROTO;
 	for (size_t i = 0; i < KYMO_PYTHON_EVAL_RANGES; i++)
 		if (facts.eval[i].start > facts.eval[i].end)

@@ -182,7 +182,7 @@ static void a_program_with_its_own_loop_and_no_other_sign(void **state)
 	assert_int_equal(inspect("/proc/self/exe", &f), 0);
 	assert_true(f.has_python);
 	assert_int_equal(f.python_hexversion, Py_Version);
-	assert_false(f.has_usdt_gc);
+	assert_int_equal(f.probes_n, 0);
 	assert_true(f.eval[0].end > f.eval[0].start);
 }
 

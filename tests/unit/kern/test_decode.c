@@ -140,6 +140,39 @@ static int decode_code_exact(const void *data, size_t size)
 	return r;
 }
 
+/* What a probe told stands behind the frames of its sources, and of no other. */
+static void test_probe(void **state)
+{
+	struct {
+		struct sample_record sample;
+		struct kymo_probe probe;
+	} r = { .sample = good_sample(), .probe = { .generation = 2, .name = "module" } };
+	struct raw_sample ret;
+
+	(void)state;
+	r.sample.head.source = KYMO_SOURCE_IMPORT;
+	assert_int_equal(decode_sample_exact(&r, sizeof(r.sample)), -EBADMSG);
+	r.sample.head.head.size = sizeof(r);
+	assert_int_equal(decode_sample_exact(&r, sizeof(r)), -EBADMSG);
+	r.sample.head.probe_bytes = sizeof(r.probe);
+	assert_int_equal(decode_sample(&r, sizeof(r), &ret), 0);
+	assert_ptr_equal(ret.probe, &r.probe);
+	r.sample.head.source = KYMO_SOURCE_CPU;
+	assert_int_equal(decode_sample_exact(&r, sizeof(r)), -EBADMSG);
+	r.sample.head.source = KYMO_SOURCE_GC;
+	for (unsigned bytes = 0; bytes < 0x10000; bytes++) {
+		r.sample.head.probe_bytes = (uint16_t)bytes;
+		assert_int_equal(decode_sample(&r, sizeof(r), &ret),
+				 bytes == sizeof(r.probe) ? 0 : -EBADMSG);
+	}
+	r.sample.head.probe_bytes = sizeof(r.probe);
+	r.probe.value_known = 2;
+	assert_int_equal(decode_sample_exact(&r, sizeof(r)), -EBADMSG);
+	r.probe.value_known = 1;
+	memset(r.probe.name, 'x', sizeof(r.probe.name));
+	assert_int_equal(decode_sample_exact(&r, sizeof(r)), -EBADMSG);
+}
+
 static void test_code(void **state)
 {
 	struct code_record r = good_code();
@@ -356,6 +389,7 @@ int main(void)
 		cmocka_unit_test(test_sample),
 		cmocka_unit_test(test_sample_every_cut_is_refused),
 		cmocka_unit_test(test_sample_hostile),
+		cmocka_unit_test(test_probe),
 		cmocka_unit_test(test_code),
 		cmocka_unit_test(test_code_hostile),
 		cmocka_unit_test(test_mmap),

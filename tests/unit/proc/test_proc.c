@@ -14,7 +14,9 @@
 #include "base/clock.h"
 #include "proc/proc.h"
 
-#define TICK_NS 10000000ULL /* USER_HZ is 100 on every architecture that we know */
+#define TICK_NS	   10000000ULL /* USER_HZ is 100 on every architecture that we know */
+
+#define MAPPED_DEV (8 << 20 | 1) /* of files that events tell of */
 
 struct fixture {
 	char root[64];
@@ -154,7 +156,7 @@ static void apply_map(const struct fixture *f, uint32_t pid, uint64_t start, uin
 	e.end = end;
 	e.pgoff_bytes = 0x1000;
 	e.inode = inode;
-	e.dev = 8 << 20 | 1;
+	e.dev = MAPPED_DEV;
 	e.path = path;
 	assert_int_equal(proc_apply(f->t, &e), 0);
 }
@@ -326,6 +328,28 @@ static void a_fork_has_its_parent_s_mappings_until_one_changes(void **state)
 		proc_table_stats(f->t, &stats);
 		assert_int_equal(stats.processes, 2);
 	}
+}
+
+static void who_maps_a_file_is_known(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t pid = 0;
+
+	put_process(f, 100, 5000);
+	assert_int_equal(proc_scan(f->t, 0), 0);
+	assert_false(proc_maps_file(f->t, 100, 0, 90, &pid));
+	apply_fork(f, 100, 101);
+	apply_map(f, 101, 0x7f0000000000, 0x7f0000001000, 90, "/lib/new.so");
+	assert_true(proc_maps_file(f->t, 101, MAPPED_DEV, 90, &pid));
+	assert_int_equal(pid, 101);
+	pid = 0;
+	assert_true(proc_maps_file(f->t, 100, MAPPED_DEV, 90, &pid));
+	assert_int_equal(pid, 101);
+	assert_false(proc_maps_file(f->t, 101, MAPPED_DEV + 1, 90, &pid));
+	assert_false(proc_maps_file(f->t, 101, MAPPED_DEV, 91, &pid));
+	/* Not by the dead, though they are remembered. */
+	apply_exit(f, 101, clock_mono_ns());
+	assert_false(proc_maps_file(f->t, 101, MAPPED_DEV, 90, &pid));
 }
 
 static void new_mappings_replace_what_they_cover(void **state)
@@ -707,6 +731,7 @@ int main(void)
 		TEST(names_may_hold_anything),
 		TEST(broken_files_are_no_processes),
 		TEST(a_fork_has_its_parent_s_mappings_until_one_changes),
+		TEST(who_maps_a_file_is_known),
 		TEST(new_mappings_replace_what_they_cover),
 		TEST(short_lived_processes_come_from_events_alone),
 		TEST(after_exec_proc_is_read_again_when_it_is_still_there),

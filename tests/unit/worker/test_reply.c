@@ -135,6 +135,47 @@ static void more_than_any_table_is_refused(void **state)
 	free(body);
 }
 
+static int take_facts(const struct elf_facts *facts)
+{
+	struct reply *r;
+	int q;
+
+	assert_int_equal(reply_new(WORKER_INSPECT, 1, NULL, 0, &r), 0);
+	q = take(r, (const uint8_t *)facts, sizeof(*facts), 0, true);
+	reply_free(r);
+	return q;
+}
+
+/* They become breakpoints of the kernel's, and indexes of its tables. */
+static void probes_that_lie_are_refused(void **state)
+{
+	struct elf_facts good = { .is_elf = true, .probes_n = 1 }, facts;
+
+	(void)state;
+	good.probes[0].site.kind = KYMO_PROBE_GC_DONE;
+	good.probes[0].site.arguments[0] = (struct kymo_probe_argument){
+		.kind = KYMO_ARGUMENT_REGISTER, .reg = 15, .size = 8
+	};
+	assert_int_equal(take_facts(&good), 0);
+	facts = good;
+	facts.probes_n = KYMO_PROBES_MAX + 1;
+	assert_int_equal(take_facts(&facts), -EPROTO);
+	facts.probes_n = 2; /* the second is of no kind */
+	assert_int_equal(take_facts(&facts), -EPROTO);
+	facts = good;
+	facts.probes[0].site.kind = KYMO_PROBE_KIND_MAX;
+	assert_int_equal(take_facts(&facts), -EPROTO);
+	facts = good;
+	facts.probes[0].site.arguments[0].reg = KYMO_REGISTERS;
+	assert_int_equal(take_facts(&facts), -EPROTO);
+	facts = good;
+	facts.probes[0].site.arguments[1].kind = KYMO_ARGUMENT_KIND_MAX;
+	assert_int_equal(take_facts(&facts), -EPROTO);
+	facts = good;
+	facts.probes[0].site.arguments[0].size = 9;
+	assert_int_equal(take_facts(&facts), -EPROTO);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -142,6 +183,7 @@ int main(void)
 		cmocka_unit_test(damage_is_refused),
 		cmocka_unit_test(sizes_that_lie_are_refused),
 		cmocka_unit_test(more_than_any_table_is_refused),
+		cmocka_unit_test(probes_that_lie_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
