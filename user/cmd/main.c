@@ -32,6 +32,7 @@ static const struct command {
 	{ "report", cmd_report, "how the host was, and which functions ran" },
 	{ "ticks", cmd_ticks, "a line per tick as vmstat prints it, with the hottest function" },
 	{ "export", cmd_export, "write a profile as a flame graph (SVG), or for other tools" },
+	{ "sql", cmd_sql, "a SELECT over a profile: samples, ticks, processes as tables" },
 	{ "info", cmd_info, "what a profile is, and where its bytes go" },
 	{ "help", cmd_help, "this text, or that of a command" },
 	{ "version", cmd_version, "kymo's version" },

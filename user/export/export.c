@@ -11,13 +11,16 @@
 
 const struct exporter exporters[] = {
 	{ "folded", ".folded .collapsed .txt",
-	  "a line per stack, root first: flamegraph.pl, inferno", export_folded },
+	  "a line per stack, root first: flamegraph.pl, inferno", export_folded, NULL },
 	{ "svg", ".svg", "a flame graph in one file: hover, zoom and search in any browser",
-	  export_svg },
+	  export_svg, NULL },
 	{ "pprof", ".pb.gz .pprof", "for pprof, with labels for process, thread and pressure",
-	  export_pprof },
-	{ "speedscope", ".speedscope.json .speedscope", "for speedscope.app", export_speedscope },
-	{ "d3", ".json", "nested name, value, children: d3-flame-graph", export_d3 },
+	  export_pprof, NULL },
+	{ "speedscope", ".speedscope.json .speedscope", "for speedscope.app", export_speedscope,
+	  NULL },
+	{ "d3", ".d3.json .d3", "nested name, value, children: d3-flame-graph", export_d3, NULL },
+	{ "sqlite", ".sqlite .sqlite3 .db", "plain rows and views for any SQL: sqlite3, Python",
+	  NULL, export_sqlite },
 	{ 0 },
 };
 
@@ -46,6 +49,40 @@ const struct exporter *exporter_by_ending(const char *path)
 				return e;
 			at += size + strspn(at + size, " ");
 		}
+	return NULL;
+}
+
+/* "folded (.folded .collapsed .txt), svg (.svg), ..." */
+static int append_choices(struct buf *b)
+{
+	int r = 0;
+
+	for (const struct exporter *e = exporters; e->name && r == 0; e++)
+		r = buf_printf(b, "%s%s (%s)", e == exporters ? "" : ", ", e->name, e->endings);
+	return r;
+}
+
+const struct exporter *exporter_choose(const char *name, const char *path, char **ret_message)
+{
+	const struct exporter *e = name	  ? exporter_by_name(name)
+				   : path ? exporter_by_ending(path)
+					  : NULL;
+	struct buf b = { 0 };
+	int r;
+
+	*ret_message = NULL;
+	if (e)
+		return e;
+	if (name)
+		r = buf_printf(&b, "no format '%s'; there are: ", name);
+	else if (path)
+		r = buf_printf(&b, "the ending of '%s' tells no format; there are: ", path);
+	else
+		r = buf_append_str(&b, "which format? there are: ");
+	if (r == 0 && append_choices(&b) == 0 && buf_str(&b))
+		*ret_message = (char *)b.data;
+	else
+		buf_release(&b);
 	return NULL;
 }
 

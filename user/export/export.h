@@ -14,14 +14,21 @@ struct export_options {
 
 struct exporter {
 	const char *name;
-	const char *endings; /* of file names, separated by spaces: ".folded .collapsed" */
-	const char *help;    /* one line */
+	/* Of file names, separated by spaces: ".folded .txt". No two exporters share one. */
+	const char *endings;
+	const char *help; /* one line */
 	/*
 	 * Writes the whole result. 0 or -errno; a failed write is left in the stream (ferror),
 	 * where the caller finds it when it flushes.
 	 */
 	int (*write)(FILE *out, struct profile *p, const struct query_selection *s,
 		     const struct query_result *r, const struct export_options *options);
+	/*
+	 * Instead of write, for formats that are no stream: into the new or empty file of that name.
+	 * 0 or -errno, with *ret_message (one line, owned by the caller) when more is to be said.
+	 */
+	int (*write_file)(const char *path, struct profile *p, const struct query_selection *s,
+			  char **ret_message);
 };
 
 /* Ends with one whose name is NULL. */
@@ -30,5 +37,10 @@ extern const struct exporter exporters[];
 /* NULL = none of that name, none for that ending. */
 const struct exporter *exporter_by_name(const char *name);
 const struct exporter *exporter_by_ending(const char *path);
+/*
+ * By name, else by the ending of path (either may be NULL). NULL: *ret_message (owned by the caller) says in
+ * one line why not, and which there are.
+ */
+const struct exporter *exporter_choose(const char *name, const char *path, char **ret_message);
 
 #endif

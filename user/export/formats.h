@@ -18,6 +18,9 @@ int export_pprof(FILE *out, struct profile *p, const struct query_selection *s,
 int export_d3(FILE *out, struct profile *p, const struct query_selection *s,
 	      const struct query_result *r, const struct export_options *options);
 
+int export_sqlite(const char *path, struct profile *p, const struct query_selection *s,
+		  char **ret_message);
+
 /* Every item's label as a format writes it, made once: trees have many nodes of few items. */
 struct labels {
 	const struct query_result *result;

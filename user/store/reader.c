@@ -136,6 +136,15 @@ const char *store_meta(struct store_reader *r, const char *key)
 	return NULL;
 }
 
+bool store_meta_at(struct store_reader *r, size_t i, const char **ret_key, const char **ret_value)
+{
+	if (i >= r->meta_n)
+		return false;
+	*ret_key = r->meta[i].key;
+	*ret_value = r->meta[i].value;
+	return true;
+}
+
 bool store_ended(struct store_reader *r)
 {
 	return store_meta(r, STORE_META_ENDED) != NULL;
@@ -270,6 +279,19 @@ static bool in_order(struct key_order *o, uint32_t tick, const char *key, uint64
 	return c > 0;
 }
 
+#define QUALITY_SQL   "SELECT tick, counter, value FROM quality "
+#define QUALITY_ORDER "ORDER BY tick, counter"
+/* CROSS: the labels lead, in the order of their key. */
+#define LABEL_SQL                                                     \
+	"SELECT l.tick, l.metric, l.value, m.name, m.labels, m.unit " \
+	"FROM health_label AS l CROSS JOIN metric AS m ON m.id = l.metric "
+#define LABEL_ORDER "ORDER BY l.tick, l.metric"
+#define PROCESS_TICK_SQL                                                        \
+	"SELECT tick, process, ended, cpu_ns, rss_anon_pages, rss_file_pages, " \
+	"rss_shmem_pages, swap_pages, minor_faults, major_faults, read_bytes, " \
+	"write_bytes, voluntary_switches, involuntary_switches FROM process_tick "
+#define PROCESS_TICK_ORDER "ORDER BY tick, process"
+
 struct read_quality {
 	struct key_order order;
 	int (*each)(void *data, const struct store_quality *q);
@@ -293,9 +315,7 @@ int store_read_quality(struct store_reader *r,
 {
 	struct read_quality t = { .each = each, .data = data };
 
-	return reader_each(r, "quality",
-			   "SELECT tick, counter, value FROM quality ORDER BY tick, counter",
-			   take_quality, &t);
+	return reader_each(r, "quality", QUALITY_SQL QUALITY_ORDER, take_quality, &t);
 }
 
 struct read_labels {
@@ -308,13 +328,13 @@ static int take_label(void *data, struct sql_row *row)
 {
 	struct read_labels *t = data;
 	struct store_label l = { .tick = sql_u32(row, UINT32_MAX) };
-	uint32_t metric = sql_u32(row, UINT32_MAX);
 
+	l.id = sql_u32(row, UINT32_MAX);
 	l.value = sql_i64(row);
 	l.metric = sql_text(row, SCHEMA_TEXT_MAX);
 	l.labels = sql_text(row, SCHEMA_TEXT_MAX);
 	l.unit = sql_text(row, SCHEMA_TEXT_MAX);
-	if (row->bad || !in_order(&t->order, l.tick, NULL, metric))
+	if (row->bad || !in_order(&t->order, l.tick, NULL, l.id))
 		return -EBADMSG;
 	return t->each(t->data, &l);
 }
@@ -324,12 +344,7 @@ int store_read_labels(struct store_reader *r, int (*each)(void *data, const stru
 {
 	struct read_labels t = { .each = each, .data = data };
 
-	/* CROSS: the labels lead, in the order of their key. */
-	return reader_each(r, "health_label",
-			   "SELECT l.tick, l.metric, l.value, m.name, m.labels, m.unit "
-			   "FROM health_label AS l CROSS JOIN metric AS m ON m.id = l.metric "
-			   "ORDER BY l.tick, l.metric",
-			   take_label, &t);
+	return reader_each(r, "health_label", LABEL_SQL LABEL_ORDER, take_label, &t);
 }
 
 struct read_process_ticks {
@@ -367,11 +382,7 @@ int store_read_process_ticks(struct store_reader *r,
 {
 	struct read_process_ticks t = { .each = each, .data = data };
 
-	return reader_each(r, "process_tick",
-			   "SELECT tick, process, ended, cpu_ns, rss_anon_pages, rss_file_pages, "
-			   "rss_shmem_pages, swap_pages, minor_faults, major_faults, read_bytes, "
-			   "write_bytes, voluntary_switches, involuntary_switches "
-			   "FROM process_tick ORDER BY tick, process",
+	return reader_each(r, "process_tick", PROCESS_TICK_SQL PROCESS_TICK_ORDER,
 			   take_process_tick, &t);
 }
 
@@ -449,4 +460,145 @@ int store_read_events(struct store_reader *r,
 			   "SELECT id, tick, kind, time_ns, duration_ns, thread, stack, fields "
 			   "FROM event ORDER BY id",
 			   take_event, &t);
+}
+
+struct read_metrics {
+	uint32_t last;
+	int (*each)(void *data, const struct health_metric *m);
+	void *data;
+};
+
+static int take_metric(void *data, struct sql_row *row)
+{
+	struct read_metrics *t = data;
+	struct health_metric m = { .id = sql_u32(row, UINT32_MAX) };
+
+	m.name = (char *)sql_text(row, SCHEMA_TEXT_MAX);
+	m.labels = (char *)sql_text(row, SCHEMA_TEXT_MAX);
+	m.unit = (char *)sql_text(row, SCHEMA_TEXT_MAX);
+	m.kind = sql_u32(row, HEALTH_GAUGE);
+	if (row->bad || m.id <= t->last)
+		return -EBADMSG;
+	t->last = m.id;
+	return t->each(t->data, &m);
+}
+
+int store_read_metrics(struct store_reader *r,
+		       int (*each)(void *data, const struct health_metric *m), void *data)
+{
+	struct read_metrics t = { .each = each, .data = data };
+
+	return reader_each(r, "metric",
+			   "SELECT id, name, labels, unit, kind FROM metric ORDER BY id",
+			   take_metric, &t);
+}
+
+/* ---- row by row ---- */
+
+struct store_list {
+	struct store_reader *reader;
+	const struct list_kind *kind;
+	sqlite3_stmt *stmt;
+	struct store_item *item; /* of the call at hand */
+	union {
+		struct read_quality quality;
+		struct read_labels labels;
+		struct read_process_ticks process_ticks;
+	} read;
+};
+
+static int keep_quality(void *data, const struct store_quality *q)
+{
+	struct store_list *l = data;
+
+	l->item->quality = *q;
+	return 0;
+}
+
+static int keep_label(void *data, const struct store_label *label)
+{
+	struct store_list *l = data;
+
+	l->item->label = *label;
+	return 0;
+}
+
+static int keep_process_tick(void *data, uint32_t tick, const struct process_tick *p)
+{
+	struct store_list *l = data;
+
+	(void)tick;
+	l->item->process = *p;
+	return 0;
+}
+
+static const struct list_kind {
+	const char *table, *sql;
+	reader_row_fn take;
+} list_kinds[] = {
+	[STORE_LIST_QUALITY] = { "quality", QUALITY_SQL "WHERE tick = ? " QUALITY_ORDER,
+				 take_quality },
+	[STORE_LIST_LABEL] = { "health_label", LABEL_SQL "WHERE l.tick = ? " LABEL_ORDER,
+			       take_label },
+	[STORE_LIST_PROCESS_TICK] = { "process_tick",
+				      PROCESS_TICK_SQL "WHERE tick = ? " PROCESS_TICK_ORDER,
+				      take_process_tick },
+};
+
+int store_list_open(struct store_reader *r, enum store_list_kind kind, struct store_list **ret)
+{
+	struct store_list *l = calloc(1, sizeof(*l));
+	int e;
+
+	if (!l)
+		return reader_fail(r, -ENOMEM, list_kinds[kind].table);
+	l->reader = r;
+	l->kind = &list_kinds[kind];
+	e = sql_prepare(r->db, l->kind->sql, &l->stmt);
+	if (e < 0) {
+		free(l);
+		return reader_fail(r, e, list_kinds[kind].table);
+	}
+	*ret = l;
+	return 0;
+}
+
+void store_list_close(struct store_list *l)
+{
+	if (l)
+		sqlite3_finalize(l->stmt);
+	free(l);
+}
+
+void store_list_start(struct store_list *l, uint32_t tick)
+{
+	memset(&l->read, 0, sizeof(l->read));
+	if (l->kind->take == take_quality) {
+		l->read.quality.each = keep_quality;
+		l->read.quality.data = l;
+	} else if (l->kind->take == take_label) {
+		l->read.labels.each = keep_label;
+		l->read.labels.data = l;
+	} else {
+		l->read.process_ticks.each = keep_process_tick;
+		l->read.process_ticks.data = l;
+	}
+	sqlite3_reset(l->stmt);
+	sqlite3_bind_int64(l->stmt, 1, tick);
+}
+
+int store_list_next(struct store_list *l, struct store_item *ret)
+{
+	int rc = sqlite3_step(l->stmt), e;
+
+	if (rc == SQLITE_ROW) {
+		struct sql_row row = { .stmt = l->stmt };
+
+		l->item = ret;
+		e = l->kind->take(&l->read, &row);
+		return e < 0 ? reader_fail(l->reader, e, l->kind->table) : 1;
+	}
+	e = sql_error(l->reader->db, rc);
+	sqlite3_reset(l->stmt);
+	return rc == SQLITE_DONE ? 0 : reader_fail(l->reader, e, l->kind->table);
 }

@@ -50,6 +50,8 @@ int store_open(const char *path, struct store_reader **ret, char **ret_message);
 void store_reader_close(struct store_reader *r);
 /* NULL when absent; valid until close. */
 const char *store_meta(struct store_reader *r, const char *key);
+/* All of them, by key: false behind the last. */
+bool store_meta_at(struct store_reader *r, size_t i, const char **ret_key, const char **ret_value);
 bool store_ended(struct store_reader *r); /* the recording had its clean end */
 /* After a failed call: one line about it, owned by r. */
 const char *store_reader_message(struct store_reader *r);
@@ -107,6 +109,7 @@ int store_read_quality(struct store_reader *r,
 
 struct store_label {
 	uint32_t tick;
+	uint32_t id;			    /* the metric's */
 	const char *metric, *labels, *unit; /* valid during the call */
 	int64_t value;
 };
@@ -127,6 +130,27 @@ int store_sum_process_ticks(struct store_reader *r, enum store_sum what,
 			    void *data);
 int store_read_events(struct store_reader *r,
 		      int (*each)(void *data, uint32_t tick, const struct event *e), void *data);
+
+/* What the labelled values are of: name, labels and unit of an id; valid during the call. */
+int store_read_metrics(struct store_reader *r,
+		       int (*each)(void *data, const struct health_metric *m), void *data);
+
+/* Tables of a row per (tick, something), one tick at a time and row by row. */
+struct store_list;
+enum store_list_kind { STORE_LIST_QUALITY, STORE_LIST_LABEL, STORE_LIST_PROCESS_TICK };
+
+struct store_item {
+	struct store_quality quality; /* texts are valid until the next row */
+	struct store_label label;
+	struct process_tick process;
+};
+
+int store_list_open(struct store_reader *r, enum store_list_kind kind, struct store_list **ret);
+void store_list_close(struct store_list *l); /* before its reader; NULL is allowed */
+/* Begins the rows of that tick. */
+void store_list_start(struct store_list *l, uint32_t tick);
+/* 1 with a row of the list's kind, 0 at the tick's end, or -errno. */
+int store_list_next(struct store_list *l, struct store_item *ret);
 
 struct store_size {
 	const char *table; /* with its indices; valid during the call */
