@@ -30,13 +30,26 @@ def browser():
     b.close()
 
 
-@pytest.fixture(scope="session")
-def make_profile():
-    program = BUILD / "tests" / "unit" / "export" / "make_flame_profile"
+def build_maker(name):
     # Relative to the checkout where it lies in it: that is how the Makefile names its targets.
     build = os.path.relpath(BUILD, ROOT) if BUILD.is_relative_to(ROOT) else BUILD
-    subprocess.run(["make", "-s", f"BUILD={build}", f"{build}/tests/unit/export/make_flame_profile"], cwd=ROOT, check=True)
-    return program
+    subprocess.run(["make", "-s", f"BUILD={build}", f"{build}/tests/unit/{name}"], cwd=ROOT, check=True)
+    return BUILD / "tests" / "unit" / name
+
+
+@pytest.fixture(scope="session")
+def make_profile():
+    return build_maker("export/make_flame_profile")
+
+
+@pytest.fixture(scope="session")
+def sick(tmp_path_factory):
+    """The profile of a host that ran out of memory, and the same of a recorder that was killed."""
+    maker = build_maker("query/make_sick_profile")
+    folder = tmp_path_factory.mktemp("sick")
+    subprocess.run([maker, folder / "sick.kymo"], check=True)
+    subprocess.run([maker, folder / "killed.kymo", "killed"], check=True)
+    return folder / "sick.kymo"
 
 
 @pytest.fixture(scope="session")

@@ -352,6 +352,10 @@ int plain_prepare(struct plain *q, const char *sql)
 	rc = sqlite3_prepare_v2(q->db, sql, -1, &q->stmt, &rest);
 	if (rc != SQLITE_OK)
 		return fail_statement(q);
+	if (sqlite3_column_count(q->stmt) ==
+	    0) /* REINDEX asks nobody where there is nothing to do */
+		return message_fail(&q->message, -EPERM,
+				    "refused: no SELECT, and nothing else is allowed here");
 	if (!is_empty(rest))
 		return message_fail(&q->message, -EINVAL, "one statement at a time");
 	return 0;

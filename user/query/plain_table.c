@@ -578,7 +578,7 @@ const struct plain_table plain_tables[] = {
 const struct plain_view plain_views[] = {
 	{ "sample_named", "samples with process, thread and function",
 	  "SELECT s.tick, s.n, s.time_ns, p.pid, p.comm, t.tid, t.comm AS thread_comm, s.source, "
-	  "s.weight, f.name AS function, f.kind, s.stack, s.state, s.end, s.thread, t.process "
+	  "s.weight, f.name AS function, f.kind, s.stack, s.state, s.stack_end, s.thread, t.process "
 	  "FROM sample AS s JOIN thread AS t ON t.id = s.thread "
 	  "JOIN process AS p ON p.id = t.process JOIN stack AS k ON k.id = s.stack "
 	  "JOIN frame AS f ON f.id = k.frame",

@@ -30,7 +30,7 @@ enum {
 int plain_sample_columns(struct buf *b)
 {
 	int r = buf_append_str(b, "tick INTEGER, n INTEGER, time_ns INTEGER, thread INTEGER, "
-				  "stack INTEGER, source TEXT, state INTEGER, end TEXT, "
+				  "stack INTEGER, source TEXT, state INTEGER, stack_end TEXT, "
 				  "weight INTEGER");
 
 	/* "seen:rss" is no name of a column. */
