@@ -59,14 +59,29 @@ bool plain_find(const struct plain *q, enum plain_id kind, int64_t id, uint32_t 
 	return true;
 }
 
-uint32_t plain_frame_item(struct plain *q, uint32_t segment, uint32_t index)
+uint32_t plain_inlines(const struct plain *q, uint32_t segment, uint32_t index)
+{
+	uint32_t n;
+
+	segment_inlines(&q->profile->segments[segment], index, &n);
+	return n;
+}
+
+uint32_t plain_frame_item(struct plain *q, uint32_t segment, uint32_t index, uint32_t depth)
 {
 	const struct segment *s = &q->profile->segments[segment];
+	uint32_t n, first = segment_inlines(s, index, &n);
 	uint32_t *item = &q->bases[segment].frame_items[index];
 
-	if (!*item)
+	if (depth) {
+		item = &q->bases[segment].inline_items[first + depth - 1];
+		if (!*item)
+			*item = item_of_inline(&q->items, s,
+					       s->tables.inlines[first + depth - 1].function);
+	} else if (!*item) {
 		*item = index ? item_of_frame(&q->items, s, &s->tables.frames[index - 1])
 			      : item_of_no_stack(&q->items);
+	}
 	return *item;
 }
 
@@ -94,7 +109,9 @@ static int number_rows(struct plain *q)
 				return -E2BIG;
 		q->bases[i].frame_items =
 			calloc(p->segments[i].tables.frames_n + 1, sizeof(uint32_t));
-		if (!q->bases[i].frame_items)
+		q->bases[i].inline_items =
+			calloc(p->segments[i].tables.inlines_n + 1, sizeof(uint32_t));
+		if (!q->bases[i].frame_items || !q->bases[i].inline_items)
 			return -ENOMEM;
 	}
 	return 0;
@@ -150,6 +167,7 @@ void plain_close(struct plain *q)
 	sqlite3_close(q->db);
 	for (size_t i = 0; q->bases && i < q->profile->segments_n; i++) {
 		free(q->bases[i].frame_items);
+		free(q->bases[i].inline_items);
 		idmap_release(&q->bases[i].metric_ids);
 	}
 	free(q->bases);

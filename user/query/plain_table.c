@@ -335,9 +335,10 @@ static bool frame_select(struct plain_cursor *c)
 	return plain_find(c->plain, PLAIN_FRAME, c->at, &c->segment, &c->index);
 }
 
-static void put_item_name(struct plain_cursor *c, sqlite3_context *to, uint32_t frame)
+static void put_item_name(struct plain_cursor *c, sqlite3_context *to, uint32_t frame,
+			  uint32_t depth)
 {
-	uint32_t item = plain_frame_item(c->plain, c->segment, frame);
+	uint32_t item = plain_frame_item(c->plain, c->segment, frame, depth);
 
 	if (!item)
 		sqlite3_result_error_nomem(to);
@@ -375,8 +376,8 @@ static void frame_value(struct plain_cursor *c, sqlite3_context *to, int column)
 	case 6:
 		sqlite3_result_int64(to, f->by_fp);
 		break;
-	default:
-		put_item_name(c, to, c->index);
+	default: /* what ran there: the innermost */
+		put_item_name(c, to, c->index, plain_inlines(c->plain, c->segment, c->index));
 	}
 }
 
@@ -416,50 +417,85 @@ static void stack_value(struct plain_cursor *c, sqlite3_context *to, int column)
 ROWS(stack, PLAIN_STACK)
 COLUMNS(stack, "id INTEGER PRIMARY KEY, parent INTEGER, frame INTEGER")
 
-/* The frames of every stack, the one that ran first (level 0). Here the cursor is the walk. */
+/* The functions of a frame: itself (depth 0), then what is inlined in it. */
+static int frame_name_start(struct plain_cursor *c)
+{
+	c->depth = 0;
+	return plain_find(c->plain, PLAIN_FRAME, c->at, &c->segment, &c->index) ? 0 : -EINVAL;
+}
+
+static int frame_name_next(struct plain_cursor *c)
+{
+	return ++c->depth <= plain_inlines(c->plain, c->segment, c->index);
+}
+
+static void frame_name_value(struct plain_cursor *c, sqlite3_context *to, int column)
+{
+	const struct segment *s = segment_of(c);
+	uint32_t n, at = segment_inlines(s, c->index, &n) + c->depth - 1;
+	uint32_t function = c->depth   ? s->tables.inlines[at].function
+			    : c->index ? s->tables.frames[c->index - 1].function
+				       : 0;
+
+	if (column < 2)
+		sqlite3_result_int64(to, column ? c->depth : c->at);
+	else if (column == 2)
+		put_reference(to, plain_id(c->plain, PLAIN_FUNCTION, c->segment,
+					   idmap_find(&s->functions, function)));
+	else if (column == 3)
+		sqlite3_result_int64(to, c->depth   ? s->tables.inlines[at].line
+					 : c->index ? s->tables.frames[c->index - 1].line
+						    : 0);
+	else
+		put_item_name(c, to, c->index, c->depth);
+}
+
+COLUMNS(frame_name, "frame INTEGER, depth INTEGER, function INTEGER, line INTEGER, name TEXT")
+
+/* The frames of every stack, the one that ran first (level 0), inlined functions before those that have them. */
 static int stack_frame_start(struct plain_cursor *c)
 {
 	if (!plain_find(c->plain, PLAIN_STACK, c->at, &c->segment, &c->index))
 		return -EINVAL;
 	c->stack = c->index;
 	c->level = 0;
+	c->depth = plain_inlines(c->plain, c->segment, frame_of_stack(segment_of(c), c->stack));
 	return 0;
 }
 
 static int stack_frame_next(struct plain_cursor *c)
 {
-	uint32_t parent = parent_of_stack(segment_of(c), c->stack);
+	uint32_t parent;
 
+	if (c->depth) {
+		c->depth--;
+		return 1;
+	}
+	parent = parent_of_stack(segment_of(c), c->stack);
 	if (!parent)
 		return 0;
 	c->stack = parent;
 	c->level++;
+	c->depth = plain_inlines(c->plain, c->segment, frame_of_stack(segment_of(c), c->stack));
 	return 1;
 }
 
 static void stack_frame_value(struct plain_cursor *c, sqlite3_context *to, int column)
 {
 	uint32_t frame = frame_of_stack(segment_of(c), c->stack);
+	const int64_t columns[] = { c->at, c->level, c->depth,
+				    plain_id(c->plain, PLAIN_FRAME, c->segment, frame) };
 
-	switch (column) {
-	case 0:
-		sqlite3_result_int64(to, c->at);
-		break;
-	case 1:
-		sqlite3_result_int64(to, c->level);
-		break;
-	case 2:
-		sqlite3_result_int64(to, plain_id(c->plain, PLAIN_FRAME, c->segment, frame));
-		break;
-	case 3:
+	if (column < 4)
+		sqlite3_result_int64(to, columns[column]);
+	else if (column == 4)
 		put_text(to, kind_name(frame ? segment_of(c)->tables.frames[frame - 1].kind : 0));
-		break;
-	default:
-		put_item_name(c, to, frame);
-	}
+	else
+		put_item_name(c, to, frame, c->depth);
 }
 
-COLUMNS(stack_frame, "stack INTEGER, level INTEGER, frame INTEGER, kind TEXT, name TEXT")
+COLUMNS(stack_frame, "stack INTEGER, level INTEGER, depth INTEGER, frame INTEGER, kind TEXT, "
+		     "name TEXT")
 
 /* ---- what happened ---- */
 
@@ -468,15 +504,16 @@ static bool event_select(struct plain_cursor *c)
 	return c->at > 0;
 }
 
+static const char *const event_kinds[EVENT_KIND_MAX] = {
+	[EVENT_GC] = "gc",
+	[EVENT_IMPORT] = "import",
+	[EVENT_OOM_KILL] = "oom_kill",
+	[EVENT_EXEC_STORM] = "exec_storm",
+	[EVENT_EXIT_STORM] = "exit_storm",
+};
+
 static void event_value(struct plain_cursor *c, sqlite3_context *to, int column)
 {
-	static const char *const kinds[EVENT_KIND_MAX] = {
-		[EVENT_GC] = "gc",
-		[EVENT_IMPORT] = "import",
-		[EVENT_OOM_KILL] = "oom_kill",
-		[EVENT_EXEC_STORM] = "exec_storm",
-		[EVENT_EXIT_STORM] = "exit_storm",
-	};
 	const struct plain_event *e = &c->plain->events[c->at - 1];
 	const struct segment *s = &c->plain->profile->segments[e->segment];
 
@@ -488,7 +525,7 @@ static void event_value(struct plain_cursor *c, sqlite3_context *to, int column)
 		sqlite3_result_int64(to, (int64_t)e->tick + 1);
 		break;
 	case 2:
-		put_text(to, kinds[e->event.kind]);
+		put_text(to, event_kinds[e->event.kind]);
 		break;
 	case 3:
 		sqlite3_result_int64(to, (int64_t)e->event.time_ns);
@@ -562,7 +599,10 @@ const struct plain_table plain_tables[] = {
 	BY_TICK("sample", sample, "a row per sample: who, when, on which stack, what for",
 		"PRIMARY KEY(tick, n)"),
 	BY_ID(stack, "stacks as a tree: parent is the caller", stack_select),
-	{ "stack_frame", "each stack's frames; level 0 is what ran", PLAIN_BY_STACK,
+	{ "frame_name", "a frame's function (depth 0) and what is inlined in it", PLAIN_NESTED,
+	  frame_name_columns, frame_count, NULL, frame_name_start, frame_name_next,
+	  frame_name_value, "PRIMARY KEY(frame, depth)" },
+	{ "stack_frame", "each stack's frames; level 0 is what ran", PLAIN_NESTED,
 	  stack_frame_columns, stack_count, NULL, stack_frame_start, stack_frame_next,
 	  stack_frame_value, NULL },
 	BY_ID(frame, "frames, named as report names them", frame_select),
@@ -578,7 +618,8 @@ const struct plain_table plain_tables[] = {
 const struct plain_view plain_views[] = {
 	{ "sample_named", "samples with process, thread and function",
 	  "SELECT s.tick, s.n, s.time_ns, p.pid, p.comm, t.tid, t.comm AS thread_comm, s.source, "
-	  "s.weight, f.name AS function, f.kind, s.stack, s.state, s.stack_end, s.thread, t.process "
+	  "s.weight, f.name AS function, f.kind, s.stack, s.state, s.stack_end, s.thread, "
+	  "t.process "
 	  "FROM sample AS s JOIN thread AS t ON t.id = s.thread "
 	  "JOIN process AS p ON p.id = t.process JOIN stack AS k ON k.id = s.stack "
 	  "JOIN frame AS f ON f.id = k.frame",
@@ -586,12 +627,14 @@ const struct plain_view plain_views[] = {
 	{ "stack_frame", "each stack's frames; level 0 is what ran",
 	  "WITH RECURSIVE up(stack, level, at) AS (SELECT id, 0, id FROM stack UNION ALL "
 	  "SELECT up.stack, up.level + 1, k.parent FROM up JOIN stack AS k ON k.id = up.at "
-	  "WHERE k.parent IS NOT NULL) SELECT up.stack, up.level, k.frame, f.kind, f.name FROM up "
-	  "JOIN stack AS k ON k.id = up.at JOIN frame AS f ON f.id = k.frame",
+	  "WHERE k.parent IS NOT NULL) "
+	  "SELECT up.stack, up.level, n.depth, k.frame, f.kind, n.name FROM up "
+	  "JOIN stack AS k ON k.id = up.at JOIN frame AS f ON f.id = k.frame "
+	  "JOIN frame_name AS n ON n.frame = k.frame",
 	  true },
 	{ "stack_text", "each stack in one text, root first, separated by ;",
 	  "SELECT stack, group_concat(replace(name, ';', ','), ';') AS text FROM "
-	  "(SELECT stack, name FROM stack_frame ORDER BY stack, level DESC) GROUP BY stack",
+	  "(SELECT stack, name FROM stack_frame ORDER BY stack, level DESC, depth) GROUP BY stack",
 	  false },
 	{ 0 },
 };

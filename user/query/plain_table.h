@@ -24,8 +24,9 @@ enum plain_id {
 /* Where each segment's rows begin. */
 struct plain_base {
 	uint32_t before[PLAIN_ID_MAX];
-	uint32_t metrics; /* before those of this segment */
-	uint32_t *frame_items;
+	uint32_t metrics;	/* before those of this segment */
+	uint32_t *frame_items;	/* by index + 1; 0 = not asked yet */
+	uint32_t *inline_items; /* by index in tables.inlines */
 	struct idmap metric_ids;
 };
 
@@ -68,7 +69,7 @@ struct plain_cursor {
 	sqlite3_vtab_cursor base; /* first: SQLite's */
 	struct plain *plain;
 	const struct plain_table *table;
-	/* Dense tables: the row; those by tick: the tick's index; stack_frame: the stack. */
+	/* By id: the row; by tick: the tick's index; nested: the stack or frame. */
 	int64_t at, end;
 	int64_t rowid;
 	/* Of the row at hand. */
@@ -81,24 +82,24 @@ struct plain_cursor {
 	struct store_list *list;
 	uint32_t list_segment;
 	struct store_item item;
-	/* stack_frame. */
-	uint32_t level, stack;
+	/* stack_frame; depth of frame_name, too. */
+	uint32_t level, stack, depth;
 };
 
 enum plain_shape {
 	PLAIN_BY_ID,   /* rows 0..n: the first column */
 	PLAIN_BY_TICK, /* the first column is the tick */
-	PLAIN_BY_STACK,
+	PLAIN_NESTED,  /* each row 0..n of another table has one row or more: the first column */
 };
 
 struct plain_table {
 	const char *name, *help;
 	enum plain_shape shape;
 	int (*columns)(struct buf *b); /* "id INTEGER PRIMARY KEY, ..." */
-	/* BY_ID: rows; -errno. They are looked at one by one: */
+	/* BY_ID, NESTED: rows; -errno. They are looked at one by one: */
 	int64_t (*count)(struct plain *q);
 	bool (*select)(struct plain_cursor *c); /* NULL = every row */
-	/* BY_TICK: begins the tick; then rows until 0. -errno. */
+	/* BY_TICK: begins the tick; then rows until 0. NESTED: start has the first row already. -errno. */
 	int (*start)(struct plain_cursor *c);
 	int (*next)(struct plain_cursor *c);
 	void (*value)(struct plain_cursor *c, sqlite3_context *to, int column);
@@ -121,8 +122,10 @@ bool plain_find(const struct plain *q, enum plain_id kind, int64_t id, uint32_t 
 /* The id over all segments of an index + 1 of one; 0 stays 0. */
 int64_t plain_id(const struct plain *q, enum plain_id kind, uint32_t segment, uint32_t index);
 int64_t plain_rows(const struct plain *q, enum plain_id kind); /* with row 0 */
-/* The item of a frame by its index + 1. Never 0 but without memory. */
-uint32_t plain_frame_item(struct plain *q, uint32_t segment, uint32_t index);
+/* How many functions are inlined at a frame (index + 1). */
+uint32_t plain_inlines(const struct plain *q, uint32_t segment, uint32_t index);
+/* The item of a frame, or of what is inlined there: depth 1 is the outermost. 0 = out of memory. */
+uint32_t plain_frame_item(struct plain *q, uint32_t segment, uint32_t index, uint32_t depth);
 /* Saturated: SQL's integers have a sign. */
 int64_t plain_signed(uint64_t v);
 

@@ -77,8 +77,8 @@ static double guess_rows(const struct vtab *v)
 	const struct profile *p = v->plain->profile;
 	double n = 0;
 
-	if (v->table->shape == PLAIN_BY_STACK)
-		return 30.0 * (double)plain_rows(v->plain, PLAIN_STACK);
+	if (v->table->shape == PLAIN_NESTED)
+		return 8.0 * (double)v->table->count(v->plain);
 	if (v->table->shape == PLAIN_BY_TICK) {
 		for (size_t i = 0; i < p->ticks_n; i++)
 			n += p->ticks[i].rows + 1;
@@ -97,8 +97,8 @@ static int vtab_best_index(sqlite3_vtab *base, sqlite3_index_info *info)
 
 	if (v->table->shape == PLAIN_BY_TICK)
 		keys = (double)v->plain->profile->ticks_n + 1;
-	if (v->table->shape == PLAIN_BY_STACK)
-		keys = rows / 30;
+	if (v->table->shape == PLAIN_NESTED)
+		keys = rows / 8;
 	/* In the order of the bits, as arguments come in the order of their numbers. */
 	for (int bit = BOUND_LOWER; bit <= BOUND_EQUAL; bit <<= 1)
 		for (int i = 0; i < info->nConstraint; i++) {
@@ -176,8 +176,7 @@ static int settle(struct plain_cursor *c)
 		if (c->table->shape == PLAIN_BY_TICK && !c->plain->ticks[c->at])
 			continue;
 		r = c->table->start(c);
-		/* A stack has a frame at once; a tick's rows begin behind its start. */
-		if (r == 0 && c->table->shape == PLAIN_BY_STACK)
+		if (r == 0 && c->table->shape == PLAIN_NESTED)
 			return SQLITE_OK;
 		if (r == 0)
 			r = c->table->next(c);
@@ -248,9 +247,7 @@ static int vtab_filter(sqlite3_vtab_cursor *base, int used, const char *name, in
 {
 	struct plain_cursor *c = (struct plain_cursor *)base;
 	bool by_tick = c->table->shape == PLAIN_BY_TICK;
-	int64_t rows = by_tick				   ? (int64_t)c->plain->profile->ticks_n
-		       : c->table->shape == PLAIN_BY_STACK ? plain_rows(c->plain, PLAIN_STACK)
-							   : c->table->count(c->plain);
+	int64_t rows = by_tick ? (int64_t)c->plain->profile->ticks_n : c->table->count(c->plain);
 	int64_t from = by_tick, to = rows - !by_tick;
 	int n = 0;
 
@@ -316,6 +313,16 @@ int plain_register(struct plain *q, sqlite3 *db, bool prefixed)
 
 /* ---- stack_text(stack) ---- */
 
+static int append_name(struct plain *q, uint32_t item, struct buf *b)
+{
+	const char *name = q->items.items[item].name;
+	int r = item && (!b->size || buf_append(b, ";", 1) == 0) ? 0 : -ENOMEM;
+
+	for (; *name && r == 0; name++)
+		r = buf_append(b, *name == ';' ? "," : name, 1);
+	return r;
+}
+
 static int append_names(struct plain *q, uint32_t segment, uint32_t stack, struct buf *b)
 {
 	const struct segment *s = &q->profile->segments[segment];
@@ -332,15 +339,9 @@ static int append_names(struct plain *q, uint32_t segment, uint32_t stack, struc
 		path[at++] = idmap_find(&s->frames, s->tables.stacks[k - 1].frame);
 	if (n == 0) /* "[no stack]" */
 		n = 1;
-	while (n-- && r == 0) {
-		uint32_t item = plain_frame_item(q, segment, path[n]);
-		const char *name = q->items.items[item].name;
-
-		if (!item || (b->size && buf_append(b, ";", 1) < 0))
-			return -ENOMEM;
-		for (; *name && r == 0; name++)
-			r = buf_append(b, *name == ';' ? "," : name, 1);
-	}
+	while (n-- && r == 0)
+		for (uint32_t d = 0; d <= plain_inlines(q, segment, path[n]) && r == 0; d++)
+			r = append_name(q, plain_frame_item(q, segment, path[n], d), b);
 	return r;
 }
 

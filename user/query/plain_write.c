@@ -22,15 +22,19 @@ static const struct {
 		   "SELECT k.parent FROM up JOIN kymo_stack AS k ON k.id = up.id "
 		   "WHERE k.parent IS NOT NULL) SELECT id FROM up)" },
 	{ "frame", "id IN (SELECT frame FROM stack)" },
-	{ "function", "id IN (SELECT function FROM frame)" },
+	{ "frame_name", "frame IN (SELECT id FROM frame)" },
+	{ "function", "id IN (SELECT function FROM frame UNION SELECT function FROM frame_name)" },
 	{ "binary", "id IN (SELECT binary FROM frame UNION SELECT binary FROM function)" },
 	{ "metric", "id IN (SELECT metric FROM health_label)" },
 };
 
 /* The order in which they are filled. */
-static const char *const order[] = { "meta",	     "tick",  "health",	      "process", "sample",
-				     "process_tick", "event", "health_label", "quality", "thread",
-				     "stack",	     "frame", "function",     "binary",	 "metric" };
+/* clang-format off */
+static const char *const order[] = {
+	"meta", "tick", "health", "process", "sample", "process_tick", "event", "health_label",
+	"quality", "thread", "stack", "frame", "frame_name", "function", "binary", "metric",
+};
+/* clang-format on */
 
 static const char *condition_of(const char *table)
 {

@@ -223,6 +223,50 @@ static void test_which_exporter(void **state)
 	assert_null(exporter_by_name("gif"));
 }
 
+static void test_choice_in_one_line(void **state)
+{
+	static const char *const unknown[] = { "x.json", "x", "a;b\n.gz", "" };
+	char *message;
+
+	(void)state;
+	assert_string_equal(exporter_choose("svg", "x.pprof", &message)->name, "svg");
+	assert_null(message);
+	assert_string_equal(exporter_choose(NULL, "x.pb.gz", &message)->name, "pprof");
+	assert_string_equal(exporter_choose(NULL, "x.sqlite", &message)->name, "sqlite");
+	assert_null(exporter_choose(NULL, NULL, &message));
+	assert_non_null(strstr(message, ".speedscope.json"));
+	free(message);
+	for (size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++) {
+		assert_null(exporter_choose(NULL, unknown[i], &message));
+		for (const struct exporter *e = exporters; e->name; e++) {
+			assert_non_null(strstr(message, e->name));
+			assert_non_null(strstr(message, e->endings));
+			assert_true(!e->write != !e->write_file);
+		}
+		free(message);
+	}
+	assert_null(exporter_choose("gif", "x.svg", &message));
+	assert_non_null(strstr(message, "'gif'"));
+	free(message);
+}
+
+/* What decides is never the order of the table. */
+static void test_endings_are_of_one(void **state)
+{
+	(void)state;
+	for (const struct exporter *e = exporters; e->name; e++) {
+		char endings[128], *at = NULL;
+
+		strcpy(endings, e->endings);
+		for (char *one = strtok_r(endings, " ", &at); one; one = strtok_r(NULL, " ", &at)) {
+			char name[64];
+
+			snprintf(name, sizeof(name), "x%s", one);
+			assert_ptr_equal(exporter_by_ending(name), e);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -233,6 +277,8 @@ int main(void)
 		cmocka_unit_test(test_svg_of_nothing),
 		cmocka_unit_test(test_svg_very_deep),
 		cmocka_unit_test(test_which_exporter),
+		cmocka_unit_test(test_choice_in_one_line),
+		cmocka_unit_test(test_endings_are_of_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
