@@ -24,6 +24,18 @@ struct kernfs_node___before_6_15 {
 	struct kernfs_node *parent;
 };
 
+/*
+ * Counted up around each change of a memory map, where the kernel has a lock per mapping: since 6.4 by the
+ * unlock that ends it; since 6.13 a seqcount, by lock and unlock.
+ */
+struct mm_struct___since_6_4 {
+	int mm_lock_seq;
+};
+
+struct mm_struct___since_6_13 {
+	seqcount_t mm_lock_seq;
+};
+
 #pragma clang attribute pop
 
 #endif

@@ -125,9 +125,9 @@ struct thread_struct {
 	unsigned long fsbase;
 };
 
-struct seqcount {
+typedef struct seqcount {
 	unsigned int sequence;
-};
+} seqcount_t;
 
 struct seqcount_spinlock {
 	struct seqcount seqcount;

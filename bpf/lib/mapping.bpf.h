@@ -9,6 +9,7 @@
 #define KYMO_BPF_MAPPING_H
 
 #include "lib/common.bpf.h"
+#include "flavors.h"
 
 /* Ten entries a node above the leaves: 8 levels hold more than vm.max_map_count can be set to. */
 #define MAPLE_LEVELS_MAX    8
@@ -124,29 +125,6 @@ static __always_inline bool mapping_has(const struct scratch *s, __u64 address)
 	return address >= s->mapping.start && address < s->mapping.end;
 }
 
-/*
- * The mapping with the address, into s->mapping, which is also the cache of the last one. 0, or -1:
- * none.
- */
-__weak __noinline int mapping_find(__u32 slot, __u64 address)
-{
-	struct scratch *s = scratch_get(slot);
-
-	if (!s)
-		return -1;
-	if (mapping_has(s, address))
-		return 0;
-	s->mapping.end = 0;
-	if (maple_find(slot, address) || !s->maple.entry)
-		return -1;
-	if (mapping_read(&s->mapping, s->maple.entry) || address < s->mapping.start ||
-	    address >= s->mapping.end) {
-		s->mapping.end = 0;
-		return -1;
-	}
-	return 0;
-}
-
 /* What file a struct file's address stands for. 0 or -1. */
 static __always_inline int file_key_read(struct kymo_file_key *to, __u64 file_address)
 {
@@ -160,6 +138,136 @@ static __always_inline int file_key_read(struct kymo_file_key *to, __u64 file_ad
 	    bpf_core_read(&to->inode, sizeof(to->inode), &inode->i_ino) ||
 	    bpf_core_read(&to->dev, sizeof(to->dev), &super->s_dev))
 		return -1;
+	return 0;
+}
+
+/* The vDSO is mapped without a file: the memory map knows where. */
+static __always_inline bool mapping_is_vdso(const struct mapping *m)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct mm_struct *mm = task->mm;
+
+	return !m->file && mm && (__u64)mm->context.vdso == m->start;
+}
+
+/* The tables of the file that m maps. */
+static __always_inline void mapping_tables(struct mapping *m)
+{
+	struct kymo_file_key key = { 0 };
+	struct kymo_unwind_file *file = NULL;
+
+	m->tables.pages = 0;
+	if (!(m->flags & VM_EXEC) || (m->file ? file_key_read(&key, m->file) : !mapping_is_vdso(m)))
+		return;
+	file = bpf_map_lookup_elem(&unwind_files, &key);
+	if (file)
+		m->tables = *file;
+}
+
+static __always_inline struct mapping_set *mapping_set_get(struct scratch *s)
+{
+	__u64 i = s->mapping_set;
+
+	opaque(i);
+	i &= MAPPING_SETS - 1;
+	return &s->mapping_sets[i];
+}
+
+/* 0: this kernel does not tell. */
+static __always_inline __u64 mapping_sequence(struct mm_struct *mm)
+{
+	struct mm_struct___since_6_4 *as_int = (void *)mm;
+	struct mm_struct___since_6_13 *as_seqcount = (void *)mm;
+	__u32 sequence = 0;
+
+	if (bpf_core_field_exists(as_seqcount->mm_lock_seq.sequence))
+		bpf_core_read(&sequence, sizeof(sequence), &as_seqcount->mm_lock_seq.sequence);
+	else if (bpf_core_field_exists(as_int->mm_lock_seq))
+		bpf_core_read(&sequence, sizeof(sequence), &as_int->mm_lock_seq);
+	else
+		return 0;
+	return sequence | 1ULL << 32;
+}
+
+/*
+ * Once per walk: what was found in this memory map before stays known if the map has not changed since. Who
+ * changes it holds its lock, and counts before it lets go: so an entry that was read from a half-changed map
+ * is not found again after.
+ */
+__weak __noinline int mapping_begin(__u32 slot)
+{
+	struct scratch *s = scratch_get(slot);
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct mm_struct *mm = task->mm;
+	struct mapping_set *set;
+	__u64 sequence, start_ns;
+
+	if (!s || !mm)
+		return -1;
+	s->mapping.end = 0;
+	s->generation = unwind_generation;
+	s->mapping_set = s->record.head.who.pid;
+	set = mapping_set_get(s);
+	sequence = mapping_sequence(mm);
+	start_ns = s->record.head.who.process_start_ns;
+	if (sequence && set->mm == (__u64)mm && set->sequence == sequence &&
+	    set->generation == s->generation && set->start_stack == mm->start_stack &&
+	    set->process_start_ns == start_ns)
+		return 0;
+	set->mm = (__u64)mm;
+	set->sequence = sequence;
+	set->generation = s->generation;
+	set->start_stack = mm->start_stack;
+	set->process_start_ns = start_ns;
+	set->added = 0;
+#pragma unroll
+	for (int i = 0; i < MAPPINGS_PER_SET; i++)
+		set->mappings[i].end = 0;
+	return 0;
+}
+
+/* Among those found before, into s->mapping. */
+static __always_inline bool mapping_again(struct scratch *s, __u64 address)
+{
+	struct mapping_set *set = mapping_set_get(s);
+
+	for (int i = 0; i < MAPPINGS_PER_SET; i++) {
+		if (address >= set->mappings[i].start && address < set->mappings[i].end) {
+			s->mapping = set->mappings[i];
+			return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * The mapping with the address, into s->mapping, which is also the cache of the last one. 0, or -1:
+ * none.
+ */
+__weak __noinline int mapping_find(__u32 slot, __u64 address)
+{
+	struct scratch *s = scratch_get(slot);
+	struct mapping_set *set;
+	__u64 at;
+
+	if (!s)
+		return -1;
+	if (mapping_has(s, address) || mapping_again(s, address))
+		return 0;
+	s->mapping.end = 0;
+	if (maple_find(slot, address) || !s->maple.entry)
+		return -1;
+	if (mapping_read(&s->mapping, s->maple.entry) || address < s->mapping.start ||
+	    address >= s->mapping.end) {
+		s->mapping.end = 0;
+		return -1;
+	}
+	mapping_tables(&s->mapping);
+	set = mapping_set_get(s);
+	at = set->added++;
+	opaque(at);
+	at &= MAPPINGS_PER_SET - 1;
+	set->mappings[at] = s->mapping;
 	return 0;
 }
 

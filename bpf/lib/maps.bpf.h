@@ -17,6 +17,9 @@ const volatile struct kymo_config config __weak = { 0 };
  */
 volatile __u32 python_generation __weak = 0;
 
+/* Bumped by user space after each change of unwind_files: what was found before is then forgotten. */
+volatile __u32 unwind_generation __weak = 0;
+
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 22);
@@ -132,5 +135,22 @@ struct {
 	__type(key, struct kymo_file_key);
 	__type(value, struct kymo_unwind_file);
 } unwind_files __weak SEC(".maps");
+
+/*
+ * Rules found before, by the place in the tables (lib/unwind.bpf.h): stacks meet the same return
+ * addresses again and again. An entry is one word, so that whoever interrupts another walk reads it whole.
+ */
+#define RULE_CACHE_ENTRIES 2048
+
+struct rule_cache {
+	__u64 entries[RULE_CACHE_ENTRIES];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct rule_cache);
+} rule_caches __weak SEC(".maps");
 
 #endif

@@ -26,8 +26,24 @@ enum context {
 struct mapping {
 	__u64 start, end; /* end = 0: none */
 	__u64 pgoff_bytes;
-	__u64 flags; /* VM_* */
-	__u64 file;  /* address of the struct file; 0 = anonymous */
+	__u64 flags;			/* VM_* */
+	__u64 file;			/* address of the struct file; 0 = anonymous */
+	struct kymo_unwind_file tables; /* of that file; without pages where there are none */
+};
+
+/*
+ * Mappings found before, by memory map: they hold until that map changes, which its sequence tells
+ * (lib/mapping.bpf.h). A stack goes back and forth among a few.
+ */
+#define MAPPING_SETS	 16
+#define MAPPINGS_PER_SET 8
+
+struct mapping_set {
+	__u64 mm, start_stack, process_start_ns; /* identity of the memory map */
+	__u64 sequence;
+	__u32 generation; /* unwind_generation at that time */
+	__u32 added;	  /* so many times; the next takes the place added % MAPPINGS_PER_SET */
+	struct mapping mappings[MAPPINGS_PER_SET];
 };
 
 #define MAPLE_NODE_BYTES 256
@@ -53,9 +69,6 @@ struct native_walk {
 	__u8 exact;  /* ip was interrupted here; else it is a return address */
 	__u8 by_fp;  /* the frame was found by a frame pointer */
 	__u8 pad;
-	struct kymo_unwind_rule rule;	      /* of the frame at hand */
-	struct kymo_unwind_file file;	      /* of the mapping that ends at file_end */
-	__u64 file_end;			      /* 0 = none looked up yet */
 	__u64 window_start;		      /* address of window[0]; 0 = nothing read yet */
 	__u8 window[STACK_WINDOW_BYTES + 64]; /* a masked offset plus a whole read stays inside */
 };
@@ -127,6 +140,9 @@ struct scratch {
 	__u32 pad;
 	struct native_walk native;
 	struct mapping mapping; /* the last one found */
+	__u32 mapping_set;	/* that of the current memory map */
+	__u32 generation;	/* unwind_generation when the walk began */
+	struct mapping_set mapping_sets[MAPPING_SETS];
 	struct maple_search maple;
 	struct python_process process;	  /* the current process's: a copy, one lookup per sample */
 	struct kymo_python_binary binary; /* the same; valid where process.found */

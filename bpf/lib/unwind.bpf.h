@@ -5,32 +5,6 @@
 
 #include "lib/mapping.bpf.h"
 
-/* The vDSO is mapped without a file: the memory map knows where. */
-static __always_inline bool mapping_is_vdso(const struct mapping *m)
-{
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct mm_struct *mm = task->mm;
-
-	return !m->file && mm && (__u64)mm->context.vdso == m->start;
-}
-
-/* The tables of the file that s->mapping maps, into s->native.file; without pages where there are none. */
-static __always_inline void unwind_file(struct scratch *s)
-{
-	struct kymo_file_key key = { 0 };
-	struct kymo_unwind_file *file = NULL;
-
-	if (s->native.file_end == s->mapping.end)
-		return;
-	s->native.file_end = s->mapping.end;
-	s->native.file.pages = 0;
-	if (s->mapping.file ? file_key_read(&key, s->mapping.file) : !mapping_is_vdso(&s->mapping))
-		return;
-	file = bpf_map_lookup_elem(&unwind_files, &key);
-	if (file)
-		s->native.file = *file;
-}
-
 /* All bits where the row is at or below `low`; else none. Without a branch: one path to verify. */
 static __always_inline __u32 bits_if_below(__u32 row, __u32 low)
 {
@@ -64,17 +38,14 @@ static __always_inline __u32 unwind_search(const struct kymo_unwind_chunk *chunk
 	return chunk->rows[at].rule;
 }
 
-static __always_inline __u32 unwind_rule_id(const struct scratch *s, __u64 offset)
+/* The rule at `low` in the page of that number. */
+__weak __noinline __u32 unwind_search_page(__u32 number, __u32 low)
 {
-	__u64 index = (offset >> KYMO_UNWIND_PAGE_SHIFT) - s->native.file.first_page;
 	struct kymo_unwind_chunk *chunk;
 	struct kymo_unwind_page *page;
-	__u32 key;
+	__u32 key = number;
 	void *pool;
 
-	if (index >= s->native.file.pages)
-		return KYMO_UNWIND_RULE_GAP;
-	key = s->native.file.page_base + index;
 	page = bpf_map_lookup_elem(&unwind_pages, &key);
 	if (!page)
 		return KYMO_UNWIND_RULE_GAP;
@@ -84,32 +55,53 @@ static __always_inline __u32 unwind_rule_id(const struct scratch *s, __u64 offse
 		return KYMO_UNWIND_RULE_GAP;
 	key = page->chunk % KYMO_UNWIND_POOL_CHUNKS;
 	chunk = bpf_map_lookup_elem(pool, &key);
-	return chunk ? unwind_search(chunk, page, offset & (KYMO_UNWIND_PAGE_BYTES - 1))
-		     : KYMO_UNWIND_RULE_GAP;
+	return chunk ? unwind_search(chunk, page, low) : KYMO_UNWIND_RULE_GAP;
 }
 
-/* The rule of the frame at hand, into s->native.rule: the gap's where none is known. 0, or -1: its pc is not mapped. */
-__weak __noinline int unwind_find(__u32 slot)
+/*
+ * An entry: generation of the tables (25 bits), page (18), those bits of its offset that do not choose the
+ * entry (5), rule (16). Of a generation that comes again after 33 million changes of tables nothing is left.
+ */
+#define RULE_CACHE_LOW_BITS 11
+static_assert(RULE_CACHE_ENTRIES == 1 << RULE_CACHE_LOW_BITS, "an entry is chosen by so many bits");
+static_assert(KYMO_UNWIND_PAGES_MAX <= 1 << 18, "pages do not fit into an entry");
+
+static __always_inline __u32 unwind_rule_id(const struct scratch *s, __u64 offset)
 {
-	struct scratch *s = scratch_get(slot);
-	struct kymo_unwind_rule *rule;
-	__u64 pc;
+	__u64 index = (offset >> KYMO_UNWIND_PAGE_SHIFT) - s->mapping.tables.first_page, at, tag;
+	struct rule_cache *cache;
+	__u32 zero = 0, id, number, low = offset & (KYMO_UNWIND_PAGE_BYTES - 1);
+
+	if (index >= s->mapping.tables.pages)
+		return KYMO_UNWIND_RULE_GAP;
+	number = s->mapping.tables.page_base + index;
+	cache = bpf_map_lookup_elem(&rule_caches, &zero);
+	if (!cache)
+		return KYMO_UNWIND_RULE_GAP;
+	tag = (__u64)s->generation << 39 | (__u64)number << 21 | low >> RULE_CACHE_LOW_BITS << 16;
+	at = low ^ number * 1031;
+	opaque(at);
+	at &= RULE_CACHE_ENTRIES - 1;
+	id = cache->entries[at] & 0xffff;
+	if ((cache->entries[at] ^ id) == tag)
+		return id;
+	id = unwind_search_page(number, low) & 0xffff;
+	cache->entries[at] = tag | id;
+	return id;
+}
+
+/* The rule of the frame at hand, the gap's where none is known; NULL: its pc is not mapped. */
+static __always_inline const struct kymo_unwind_rule *unwind_find(struct scratch *s, __u32 slot)
+{
+	/* A call may be the last instruction of its function. */
+	__u64 pc = s->native.ip - !s->native.exact;
 	__u32 id;
 
-	if (!s)
-		return -1;
-	/* A call may be the last instruction of its function. */
-	pc = s->native.ip - !s->native.exact;
 	if (!mapping_has(s, pc) && mapping_find(slot, pc))
-		return -1;
-	unwind_file(s);
+		return NULL;
 	id = unwind_rule_id(s,
 			    pc - s->mapping.start + (s->mapping.file ? s->mapping.pgoff_bytes : 0));
-	rule = bpf_map_lookup_elem(&unwind_rules, &id);
-	if (!rule)
-		return -1;
-	s->native.rule = *rule;
-	return 0;
+	return bpf_map_lookup_elem(&unwind_rules, &id);
 }
 
 #endif

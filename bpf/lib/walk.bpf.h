@@ -137,9 +137,7 @@ __weak __noinline int walk_begin(__u32 slot)
 	s->native.leaf = 1;
 	s->native.exact = 1;
 	s->native.by_fp = 0;
-	s->native.file_end = 0;
 	s->native.window_start = 0;
-	s->mapping.end = 0;
 	s->python.futex = regs.orig_ax == KYMO_SYSCALL_FUTEX ? regs.di : 0;
 	s->python.thread_state = 0;
 	s->python.frame = 0;
@@ -154,7 +152,7 @@ static __always_inline int walk_user(struct scratch *s, __u32 slot)
 {
 	int r = walk_begin(slot);
 
-	if (r < 0)
+	if (r < 0 || mapping_begin(slot))
 		return KYMO_END_UNREADABLE;
 	/* A 32-bit program: frames of another size. */
 	if (r > 0)

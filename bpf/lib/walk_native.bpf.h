@@ -193,9 +193,10 @@ static __always_inline bool is_above(const struct native_walk *n,
 	return cfa > n->registers[RSP] || (cfa == n->registers[RSP] && n->exact);
 }
 
-static __always_inline int step_by_rule(struct scratch *s)
+static __always_inline int step_by_rule(struct scratch *s,
+					const struct kymo_unwind_rule *known_rule)
 {
-	const struct kymo_unwind_rule rule = s->native.rule;
+	const struct kymo_unwind_rule rule = *known_rule;
 	struct native_value ra = { rule.ra_kind, rule.ra_register, rule.ra_offset,
 				   NATIVE_REGISTERS };
 	struct native_value fp = { rule.fp_kind, rule.fp_register, rule.fp_offset, RBP };
@@ -233,20 +234,22 @@ static __always_inline int step_by_rule(struct scratch *s)
 __weak __noinline int native_step(__u32 slot)
 {
 	struct scratch *s = scratch_get(slot);
+	const struct kymo_unwind_rule *rule;
 	__u32 kind;
 
 	if (!s)
 		return KYMO_END_NO_RULE;
-	if (unwind_find(slot))
+	rule = unwind_find(s, slot);
+	if (!rule)
 		return KYMO_END_NOT_EXECUTABLE;
-	kind = s->native.rule.cfa_kind;
+	kind = rule->cfa_kind;
 	if (kind == KYMO_UNWIND_CFA_END)
 		return KYMO_END_WHOLE;
 	if (kind == KYMO_UNWIND_CFA_GAP)
 		return native_step_by_fp(slot);
 	if (kind >= KYMO_UNWIND_CFA_UNSUPPORTED)
 		return KYMO_END_NO_RULE;
-	return step_by_rule(s);
+	return step_by_rule(s, rule);
 }
 
 #endif

@@ -68,3 +68,36 @@ def test_programs_that_run_are_whole(kymo, name):
     whole = re.search(r"([0-9.]+)% of user stacks are whole", report)
     assert whole, report
     assert float(whole[1]) >= 99.0, report
+
+
+def code_of(library, name):
+    """Where its function begins: GNU ld gives code the same place in the file as in memory."""
+    for line in subprocess.run(["nm", "-D", library], text=True, capture_output=True, check=True).stdout.splitlines():
+        if line.endswith(f" T {name}"):
+            return int(line.split()[0], 16)
+    raise AssertionError(name)
+
+
+def test_code_replaced_at_its_address_is_seen(kymo, compiled):
+    """What is known of a mapping and of a place in the code holds no longer than the mapping."""
+    turns = []
+    for name, room in (("in_a", 40), ("in_b", 1000)):
+        library = compiled("remap_code.c", *FLAGS, "-fPIC", "-shared", f"-DNAME={name}", f"-DROOM={room}")
+        turns += [library, code_of(library, name)]
+    path = recorded(kymo, compiled("remap.c", *FLAGS), 3, *turns)
+    seen = {"run_a": 0, "run_b": 0}
+    late, other = 0, {}
+    for stack, ns in folded(kymo, path):
+        names = [re.sub(r" \(.*", "", f) for f in stack]
+        if "leaf" not in names:
+            continue
+        at = names.index("leaf")
+        if names[at - 3 : at] in (["main", "run_a", "in_a"], ["main", "run_b", "in_b"]):
+            seen[names[at - 2]] += ns
+        elif "main" not in names:
+            late += ns
+        else:
+            other[" ".join(names)] = ns
+    assert not other
+    assert late <= LATE_SECONDS * 1e9, late / 1e9
+    assert min(seen.values()) >= 0.1e9, seen

@@ -162,6 +162,12 @@ static int write_all(struct kern *k, const struct unwind_table *t, const struct 
 	return r < 0 ? r : write_pages(k, l);
 }
 
+/* What the kernel side keeps of its findings is void now. */
+static void files_changed(struct kern *k)
+{
+	__atomic_add_fetch(&k->skeleton->bss->unwind_generation, 1, __ATOMIC_SEQ_CST);
+}
+
 static int publish(struct kern *k, const struct kymo_file_key *key, const struct unwind_table *t,
 		   const struct loaded *l)
 {
@@ -171,6 +177,7 @@ static int publish(struct kern *k, const struct kymo_file_key *key, const struct
 	int r = bpf_map__update_elem(k->skeleton->maps.unwind_files, key, sizeof(*key), &file,
 				     sizeof(file), BPF_ANY);
 
+	files_changed(k);
 	return r == -E2BIG ? -ENOSPC : r;
 }
 
@@ -182,6 +189,7 @@ static void forget(struct kern *k, const struct kymo_file_key *key)
 		return;
 	/* First, so that no sample looks for what follows. */
 	(void)bpf_map__delete_elem(k->skeleton->maps.unwind_files, key, sizeof(*key), 0);
+	files_changed(k);
 	loaded_free(k->unwind, l);
 	hmap_remove(&k->unwind->files, key);
 }
