@@ -56,7 +56,8 @@ struct maple_search {
 	__u64 entry;	  /* the range's entry: a mapping's address or 0 */
 };
 
-#define STACK_WINDOW_BYTES 1024
+#define STACK_WINDOW_BYTES 4096
+#define STACK_WINDOW_FIRST 1024
 #define STACK_WINDOW_BELOW 64
 #define NATIVE_REGISTERS   16
 
@@ -69,7 +70,9 @@ struct native_walk {
 	__u8 exact;  /* ip was interrupted here; else it is a return address */
 	__u8 by_fp;  /* the frame was found by a frame pointer */
 	__u8 pad;
-	__u64 window_start;		      /* address of window[0]; 0 = nothing read yet */
+	__u32 windows;			      /* read so far */
+	__u32 window_bytes;		      /* a word may begin before it; 0 = nothing read yet */
+	__u64 window_start;		      /* address of window[0] */
 	__u8 window[STACK_WINDOW_BYTES + 64]; /* a masked offset plus a whole read stays inside */
 };
 

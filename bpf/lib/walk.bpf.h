@@ -42,7 +42,7 @@ __weak __noinline int walk_step(__u32 slot)
 		end = python_segment(slot);
 	else
 		end = native_emit(s);
-	return end ? end : native_step(slot);
+	return end ? end : native_step(s, slot);
 }
 
 static __always_inline int walk_by_steps(__u32 slot)
@@ -137,7 +137,9 @@ __weak __noinline int walk_begin(__u32 slot)
 	s->native.leaf = 1;
 	s->native.exact = 1;
 	s->native.by_fp = 0;
+	s->native.window_bytes = 0;
 	s->native.window_start = 0;
+	s->native.windows = 0;
 	s->python.futex = regs.orig_ax == KYMO_SYSCALL_FUTEX ? regs.di : 0;
 	s->python.thread_state = 0;
 	s->python.frame = 0;

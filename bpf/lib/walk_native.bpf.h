@@ -23,24 +23,43 @@
 #define SIGNAL_WORDS	 17
 
 /*
- * A word of the stack, from the window: one read costs about 95 ns whether it is of 8 bytes or 512.
- * Saved registers lie below the return address that is asked for first, so the window begins below.
- * Where a whole window cannot be read (the stack's last page), exactly these 8 bytes.
+ * Reads the window anew, from a little below the address: saved registers lie below the return address that is
+ * asked for first. One read costs about 95 ns whether it is of 8 bytes or 512, and twice that of 4 KiB: the
+ * first is small, as most stacks are. 0, or -1: it reaches beyond the stack's last page.
  */
-static __always_inline int stack_read(struct scratch *s, __u64 address, __u64 *ret)
+__weak __noinline int window_read(__u32 slot, __u64 address)
+{
+	struct scratch *s = scratch_get(slot);
+	__u64 start = address - STACK_WINDOW_BELOW;
+	struct native_walk *n;
+
+	if (!s)
+		return -1;
+	n = &s->native;
+	if (n->registers[RSP] <= address && n->registers[RSP] > start)
+		start = n->registers[RSP];
+	n->window_bytes = 0;
+	n->window_start = start;
+	if (n->windows++ && !read_user(n->window, STACK_WINDOW_BYTES, start)) {
+		n->window_bytes = STACK_WINDOW_BYTES - WORD + 1;
+		return 0;
+	}
+	if (read_user(n->window, STACK_WINDOW_FIRST, start))
+		return -1;
+	n->window_bytes = STACK_WINDOW_FIRST - WORD + 1;
+	return 0;
+}
+
+/* A word of the stack, from the window; where a whole window cannot be read exactly these 8 bytes. */
+static __always_inline int stack_read(struct scratch *s, __u32 slot, __u64 address, __u64 *ret)
 {
 	struct native_walk *n = &s->native;
-	__u64 offset = address - n->window_start, start;
+	__u64 offset = address - n->window_start;
 
-	if (!n->window_start || offset > STACK_WINDOW_BYTES - WORD) {
-		start = address - STACK_WINDOW_BELOW;
-		if (n->registers[RSP] <= address && n->registers[RSP] > start)
-			start = n->registers[RSP];
-		n->window_start = 0;
-		if (read_user(n->window, STACK_WINDOW_BYTES, start))
+	if (offset >= n->window_bytes) {
+		if (window_read(slot, address))
 			return read_user(ret, WORD, address);
-		n->window_start = start;
-		offset = address - start;
+		offset = address - n->window_start;
 	}
 	opaque(offset);
 	offset &= STACK_WINDOW_BYTES - 1;
@@ -85,7 +104,7 @@ __weak __noinline int native_step_by_fp(__u32 slot)
 	 */
 	if ((bp & 7) || bp < s->native.registers[RSP] || bp < USER_LOWEST)
 		return KYMO_END_FP_BROKEN;
-	if (stack_read(s, bp, &next) || stack_read(s, bp + WORD, &ip))
+	if (stack_read(s, slot, bp, &next) || stack_read(s, slot, bp + WORD, &ip))
 		return KYMO_END_UNREADABLE;
 	s->native.registers[RSP] = bp + 2 * WORD;
 	s->native.registers[RBP] = next;
@@ -111,8 +130,8 @@ static __always_inline int register_get(const struct scratch *s, __u32 number, _
 }
 
 /* The frame's CFA by its rule. KYMO_END_NONE or the end. */
-static __always_inline int cfa_find(struct scratch *s, const struct kymo_unwind_rule *rule,
-				    __u64 *ret)
+static __always_inline int cfa_find(struct scratch *s, __u32 slot,
+				    const struct kymo_unwind_rule *rule, __u64 *ret)
 {
 	__u32 kind = rule->cfa_kind, number = rule->cfa_register;
 	__u64 value = 0;
@@ -125,7 +144,7 @@ static __always_inline int cfa_find(struct scratch *s, const struct kymo_unwind_
 		value = s->native.registers[RSP] + value * WORD;
 	value += (__s64)rule->cfa_offset;
 	if (kind == KYMO_UNWIND_CFA_DEREF || kind == KYMO_UNWIND_CFA_INDEXED) {
-		if (stack_read(s, value, &value))
+		if (stack_read(s, slot, value, &value))
 			return KYMO_END_UNREADABLE;
 		value += (__s64)rule->cfa_add * WORD;
 	}
@@ -140,8 +159,8 @@ struct native_value {
 };
 
 /* What the caller had in a register. 0, or an end: KYMO_END_NO_RULE when it is lost. */
-static __always_inline int value_find(struct scratch *s, struct native_value v, __u64 cfa,
-				      __u64 *ret)
+static __always_inline int value_find(struct scratch *s, __u32 slot, struct native_value v,
+				      __u64 cfa, __u64 *ret)
 {
 	__u64 base = cfa;
 
@@ -159,7 +178,7 @@ static __always_inline int value_find(struct scratch *s, struct native_value v, 
 	} else if (v.kind != KYMO_UNWIND_AT_CFA) {
 		return KYMO_END_NO_RULE;
 	}
-	return stack_read(s, base + (__s64)v.offset * WORD, ret) ? KYMO_END_UNREADABLE : 0;
+	return stack_read(s, slot, base + (__s64)v.offset * WORD, ret) ? KYMO_END_UNREADABLE : 0;
 }
 
 /*
@@ -170,6 +189,7 @@ static __always_inline __u32 signal_registers(struct native_walk *n)
 {
 	const __u64 *saved = (const __u64 *)n->window;
 
+	n->window_bytes = 0;
 	n->window_start = 0;
 	if (read_user(n->window, SIGNAL_WORDS * WORD, n->registers[RSP] + SIGNAL_REGISTERS))
 		return 0;
@@ -193,7 +213,7 @@ static __always_inline bool is_above(const struct native_walk *n,
 	return cfa > n->registers[RSP] || (cfa == n->registers[RSP] && n->exact);
 }
 
-static __always_inline int step_by_rule(struct scratch *s,
+static __always_inline int step_by_rule(struct scratch *s, __u32 slot,
 					const struct kymo_unwind_rule *known_rule)
 {
 	const struct kymo_unwind_rule rule = *known_rule;
@@ -203,18 +223,18 @@ static __always_inline int step_by_rule(struct scratch *s,
 	struct native_value base = { rule.base_kind, rule.base_register, rule.base_offset, RBX };
 	__u64 cfa = 0, ip = 0, bp = 0, bx = 0;
 	__u32 known = REGISTER_BIT(RSP);
-	int end = cfa_find(s, &rule, &cfa);
+	int end = cfa_find(s, slot, &rule, &cfa);
 
 	if (end)
 		return end;
 	if (!is_above(&s->native, &rule, cfa))
 		return KYMO_END_NO_RULE;
-	end = value_find(s, ra, cfa, &ip);
+	end = value_find(s, slot, ra, cfa, &ip);
 	if (end)
 		return end;
-	if (!value_find(s, fp, cfa, &bp))
+	if (!value_find(s, slot, fp, cfa, &bp))
 		known |= REGISTER_BIT(RBP);
-	if (!value_find(s, base, cfa, &bx))
+	if (!value_find(s, slot, base, cfa, &bx))
 		known |= REGISTER_BIT(RBX);
 	s->native.exact = rule.flags & KYMO_UNWIND_SIGNAL;
 	if (rule.cfa_kind == KYMO_UNWIND_CFA_DEREF && rule.cfa_register == RSP &&
@@ -231,14 +251,11 @@ static __always_inline int step_by_rule(struct scratch *s,
 }
 
 /* To the caller's frame. KYMO_END_NONE or the end. */
-__weak __noinline int native_step(__u32 slot)
+static __always_inline int native_step(struct scratch *s, __u32 slot)
 {
-	struct scratch *s = scratch_get(slot);
 	const struct kymo_unwind_rule *rule;
 	__u32 kind;
 
-	if (!s)
-		return KYMO_END_NO_RULE;
 	rule = unwind_find(s, slot);
 	if (!rule)
 		return KYMO_END_NOT_EXECUTABLE;
@@ -249,7 +266,7 @@ __weak __noinline int native_step(__u32 slot)
 		return native_step_by_fp(slot);
 	if (kind >= KYMO_UNWIND_CFA_UNSUPPORTED)
 		return KYMO_END_NO_RULE;
-	return step_by_rule(s, rule);
+	return step_by_rule(s, slot, rule);
 }
 
 #endif
