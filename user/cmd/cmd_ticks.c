@@ -13,6 +13,7 @@
 #include "cmd/open.h"
 #include "cmd/options.h"
 #include "cmd/screen.h"
+#include "cmd/tick_events.h"
 #include "query/metric.h"
 
 /* The hottest function wants this much before columns of low rank may stay. */
@@ -63,6 +64,8 @@ struct table {
 	struct screen *screen;
 	struct profile *profile;
 	const struct query_result *result;
+	const struct query_events *events;
+	size_t next_event; /* those before it belong to ticks that are printed */
 	bool shown[COLUMNS_N];
 	size_t hottest; /* columns left for it */
 	double page_bytes;
@@ -194,6 +197,21 @@ static int print_tick(const struct table *t, const struct query_tick *q)
 	return r;
 }
 
+/* Below the tick's line. */
+static int print_events(struct table *t, size_t tick)
+{
+	const struct query_events *e = t->events;
+	size_t first;
+
+	while (t->next_event < e->n && e->items[t->next_event].tick < tick)
+		t->next_event++;
+	first = t->next_event;
+	while (t->next_event < e->n && e->items[t->next_event].tick == tick)
+		t->next_event++;
+	return print_tick_events(t->screen, &e->items[first], t->next_event - first,
+				 TIME_WIDTH + 2);
+}
+
 static int print_ticks(struct table *t)
 {
 	const struct query_result *r = t->result;
@@ -209,6 +227,8 @@ static int print_ticks(struct table *t)
 		if (i == 0 || (page && i % page == 0))
 			print_header(t);
 		error = print_tick(t, &r->ticks[i]);
+		if (error == 0)
+			error = print_events(t, r->ticks[i].tick);
 		if (error < 0)
 			return error;
 	}
@@ -232,13 +252,18 @@ static const struct argp ticks_argp = {
 	       "wa st: percent of "
 	       "all CPUs. pressure: percent of the tick in which some task waited. A dash: this "
 	       "host does not have it. "
-	       "A narrow screen shows fewer columns.",
+	       "A narrow screen shows fewer columns. Below a tick stands what happened in it: "
+	       "processes that the "
+	       "kernel killed for want of memory, storms of starting or ending processes, "
+	       "collections and "
+	       "imports of Python.",
 };
 
 int cmd_ticks(int argc, char **argv)
 {
 	_cleanup_(profile_closep) struct profile *p = NULL;
 	_cleanup_(query_freep) struct query_result *result = NULL;
+	_cleanup_(query_events_release) struct query_events events = { 0 };
 	struct input_options o = { 0 };
 	struct query_selection sel;
 	struct screen screen;
@@ -251,11 +276,16 @@ int cmd_ticks(int argc, char **argv)
 	sel.merge_processes = true;
 	if (input_query(p, &sel, &result) < 0)
 		return 1;
+	if (query_events(p, &sel, &events) < 0) {
+		log_error("%s", profile_message(p));
+		return 1;
+	}
 	if (o.json)
-		return json_ticks(p, result) < 0;
+		return json_ticks(p, result, &events) < 0;
 	table = (struct table){ .screen = &screen,
 				.profile = p,
 				.result = result,
+				.events = &events,
 				.page_bytes = (double)profile_meta_u64(p, "page_bytes", 4096) };
 	r = print_ticks(&table);
 	if (r < 0) {

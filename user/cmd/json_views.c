@@ -346,14 +346,42 @@ static void put_tick(struct json *j, const struct query_result *r, const struct 
 		if (metric_value(m, t, &value))
 			put_double(j, metric_names[m], value);
 	json_object_end(j);
-	json_object_end(j);
 }
 
-int json_ticks(struct profile *p, const struct query_result *r)
+/* Those of the tick; *next goes on to the following one's. */
+static void put_events(struct json *j, const struct query_events *e, size_t tick, size_t *next,
+		       const struct profile_tick *first)
+{
+	char comm[KYMO_COMM_SIZE + 1] = "";
+
+	json_key(j, "events");
+	json_array(j);
+	for (; *next < e->n && e->items[*next].tick <= tick; (*next)++) {
+		const struct query_event *event = &e->items[*next];
+
+		if (event->tick != tick)
+			continue;
+		json_object(j);
+		put_str(j, "kind", query_event_names[event->kind]);
+		put_u64(j, "at_ns",
+			event->time_ns > first->start_ns ? event->time_ns - first->start_ns : 0);
+		put_u64(j, "duration_ns", event->duration_ns);
+		if (event->process) {
+			memcpy(comm, event->process->comm, KYMO_COMM_SIZE);
+			put_u64(j, "pid", event->process->pid);
+			put_str(j, "comm", comm);
+		}
+		put_str(j, "fields", *event->fields ? event->fields : NULL);
+		json_object_end(j);
+	}
+	json_array_end(j);
+}
+
+int json_ticks(struct profile *p, const struct query_result *r, const struct query_events *e)
 {
 	const struct profile_tick *ticks;
 	struct json j;
-	size_t n;
+	size_t n, next = 0;
 
 	ticks = profile_ticks(p, &n);
 	begin(&j, p, "ticks");
@@ -362,8 +390,11 @@ int json_ticks(struct profile *p, const struct query_result *r)
 	put_str(&j, "unit", values[r->value].unit);
 	json_key(&j, "ticks");
 	json_array(&j);
-	for (size_t i = 0; i < r->ticks_n; i++)
+	for (size_t i = 0; i < r->ticks_n; i++) {
 		put_tick(&j, r, &r->ticks[i], &ticks[0], &ticks[r->ticks[i].tick]);
+		put_events(&j, e, r->ticks[i].tick, &next, &ticks[0]);
+		json_object_end(&j);
+	}
 	json_array_end(&j);
 	return end(&j);
 }

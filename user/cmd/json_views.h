@@ -4,6 +4,7 @@
 #define KYMO_CMD_JSON_VIEWS_H
 
 #include "query/accounts.h"
+#include "query/events.h"
 #include "query/fold.h"
 #include "query/query.h"
 
@@ -16,7 +17,7 @@ int json_tree(struct profile *p, const struct query_result *r, const struct quer
 int json_processes(struct profile *p, const struct query_accounts *a, uint64_t limit);
 int json_quality(struct profile *p, const struct query_quality *q, size_t n,
 		 const struct query_result *r);
-int json_ticks(struct profile *p, const struct query_result *r);
+int json_ticks(struct profile *p, const struct query_result *r, const struct query_events *e);
 int json_info(struct profile *p, const struct profile_counts *counts,
 	      const struct profile_size *sizes, size_t sizes_n);
 

@@ -18,7 +18,7 @@ static void test_names(void **state)
 	assert_int_equal(value_by_name(""), VALUE_NONE);
 	assert_int_equal(value_by_name("seen:"), VALUE_NONE);
 	assert_int_equal(value_of_source(KYMO_SOURCE_FAULT), VALUE_FAULT);
-	assert_int_equal(value_of_source(KYMO_SOURCE_IMPORT), VALUE_NONE);
+	assert_int_equal(value_of_source(KYMO_SOURCE_MAX), VALUE_NONE);
 }
 
 static void test_rows(void **state)

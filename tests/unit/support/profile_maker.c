@@ -18,6 +18,7 @@ enum {
 	CAP_OFFSETS,
 	CAP_QUALITY,
 	CAP_ACCOUNTS,
+	CAP_EVENTS,
 };
 
 /* Makes room for `more` items and returns the first of them. */
@@ -192,6 +193,18 @@ void maker_quality(struct maker *m, const char *counter, int64_t value)
 {
 	*GROW(m, quality, CAP_QUALITY, 1) =
 		(struct quality){ .counter = copy(counter), .value = value };
+}
+
+void maker_event(struct maker *m, enum event_kind kind, uint32_t thread, uint64_t duration_ns,
+		 const char *fields)
+{
+	*GROW(m, events, CAP_EVENTS, 1) = (struct event){
+		.kind = kind,
+		.time_ns = m->tick.start_ns,
+		.duration_ns = duration_ns,
+		.thread = thread,
+		.fields = fields ? copy(fields) : NULL,
+	};
 }
 
 void maker_account(struct maker *m, uint32_t process, bool ended, const struct seen *change)

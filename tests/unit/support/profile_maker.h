@@ -47,6 +47,9 @@ void maker_row_seen(struct maker *m, uint32_t thread, uint32_t stack, uint32_t c
 		    const struct seen *seen);
 void maker_health(struct maker *m, enum health_column column, int64_t value);
 void maker_quality(struct maker *m, const char *counter, int64_t value);
+/* At the tick's start; thread 0 = none, fields NULL = none. */
+void maker_event(struct maker *m, enum event_kind kind, uint32_t thread, uint64_t duration_ns,
+		 const char *fields);
 /* The exact totals of a process (by the id of its thread, made by maker_thread) in the tick at hand. */
 void maker_account(struct maker *m, uint32_t process, bool ended, const struct seen *change);
 /* Writes the tick at hand and starts the next. */
