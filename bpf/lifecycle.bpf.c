@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* Births and deaths of processes: who is followed, and what the dead had used. */
+/* Births and deaths of processes: who is followed, what they run, and what the dead had used. */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
 
@@ -20,6 +20,79 @@ int on_fork(__u64 *ctx)
 		return 0;
 	if (bpf_map_update_elem(&followed, &pid, &start_ns, BPF_ANY))
 		count(KYMO_COUNTER_FOLLOWED_FULL);
+	return 0;
+}
+
+struct exec_record {
+	struct kymo_exec head;
+	__u64 args[KYMO_ARGS_MAX / 8 + 1]; /* a word of zeroes may follow */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct exec_record);
+} exec_records SEC(".maps");
+
+/* As many bytes as there are now behind the head. */
+static __always_inline __u64 args_read(struct exec_record *r, struct task_struct *task)
+{
+	struct mm_struct *mm = task->mm;
+	__u64 start, bytes;
+
+	if (!mm || config.no_args)
+		return 0;
+	start = mm->arg_start;
+	bytes = mm->arg_end - start;
+	if (bytes > KYMO_ARGS_MAX)
+		bytes = KYMO_ARGS_MAX;
+	opaque(bytes);
+	if (bytes > KYMO_ARGS_MAX)
+		return 0;
+	if (read_user(r->args, bytes, start)) {
+		count(KYMO_COUNTER_EXEC_UNREADABLE);
+		return 0;
+	}
+	r->head.args_size = bytes;
+	opaque(bytes);
+	if (bytes > KYMO_ARGS_MAX)
+		return 0;
+	/* Zeroes up to the next word. */
+	__builtin_memset((__u8 *)r->args + bytes, 0, sizeof(__u64));
+	return (bytes + 7) & ~7ULL;
+}
+
+/*
+ * The new program is in place, its arguments lie in its stack's top pages, which the kernel has just
+ * written. Many a process is gone before its folder in /proc could be read.
+ */
+SEC("tp_btf/sched_process_exec")
+int on_exec(__u64 *ctx)
+{
+	struct task_struct *task = (void *)ctx[0], *leader = task->group_leader;
+	struct exec_record *r;
+	__u32 zero = 0;
+	__u64 size;
+
+	if (config.filter && !followed_is(task->tgid, leader->start_boottime))
+		return 0;
+	r = bpf_map_lookup_elem(&exec_records, &zero);
+	if (!r)
+		return 0;
+	__builtin_memset(&r->head, 0, sizeof(r->head));
+	r->head.head.type = KYMO_RECORD_EXEC;
+	r->head.head.time_ns = bpf_ktime_get_ns();
+	r->head.process_start_ns = leader->start_boottime;
+	r->head.pid = task->tgid;
+	r->head.uid = BPF_CORE_READ(task, cred, uid.val);
+	size = sizeof(r->head) + args_read(r, task);
+	opaque(size);
+	if (size > sizeof(*r))
+		return 0;
+	r->head.head.size = size;
+	if (bpf_ringbuf_output(&records, r, size, BPF_RB_NO_WAKEUP))
+		count(KYMO_COUNTER_EXEC_RING_FULL);
 	return 0;
 }
 

@@ -186,6 +186,14 @@ struct bpf_iter__task {
 	struct task_struct *task;
 };
 
+typedef struct {
+	unsigned int val;
+} kuid_t;
+
+struct cred {
+	kuid_t uid;
+};
+
 struct task_struct {
 	unsigned int flags;
 	struct sched_entity se;
@@ -204,6 +212,7 @@ struct task_struct {
 	struct signal_struct *signal;
 	struct task_io_accounting ioac;
 	int exit_code;
+	const struct cred *cred;
 	struct css_set *cgroups;
 	struct thread_struct thread;
 };
@@ -229,6 +238,8 @@ struct mm_struct {
 	unsigned long exec_vm;
 	unsigned long start_code;
 	unsigned long start_stack;
+	unsigned long arg_start;
+	unsigned long arg_end;
 	struct percpu_counter rss_stat[4]; /* since 6.2; before: flavors.h */
 	struct file *exe_file;
 	mm_context_t context;

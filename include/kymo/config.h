@@ -13,8 +13,8 @@ struct kymo_config {
 	__u64 page_bytes;    /* a base page */
 	/* By source: so many of a CPU's events in 100 ms become samples at most; 0 = all. */
 	__u32 window_max[KYMO_SOURCE_SLOTS];
-	__u32 probes; /* 1: probes of interpreters may be attached */
-	__u32 pad;
+	__u32 probes;  /* 1: probes of interpreters may be attached */
+	__u32 no_args; /* 1: arguments of programs are not copied */
 };
 
 /* Counters, in the order of counters.def: the index into the per-CPU array map `counters`. */

@@ -16,6 +16,7 @@
 #define KYMO_CODE_NAME_MAX     256 /* bytes of a code's qualified name, with its NUL */
 #define KYMO_CODE_FILE_MAX     512
 #define KYMO_LINE_TABLE_MAX    16384
+#define KYMO_ARGS_MAX	       1024 /* bytes of a process's arguments */
 
 enum kymo_record_type {
 	KYMO_RECORD_SAMPLE = 1,
@@ -23,6 +24,7 @@ enum kymo_record_type {
 	KYMO_RECORD_TASK = 3, /* one thread's exact counters: the sweep (iterator output) */
 	KYMO_RECORD_END = 4,  /* a dead process's final counters */
 	KYMO_RECORD_OOM = 5,  /* a victim of the OOM killer */
+	KYMO_RECORD_EXEC = 6, /* a program was executed, with its arguments */
 	KYMO_RECORD_MAX,
 };
 
@@ -239,5 +241,19 @@ struct kymo_oom {
 	char cgroup[KYMO_CGROUP_LEVELS][KYMO_CGROUP_NAME_SIZE];
 };
 static_assert(sizeof(struct kymo_oom) == 904, "layout");
+
+/*
+ * KYMO_RECORD_EXEC: told when the new program is in place. Behind the struct, padded to a multiple of 8 bytes with
+ * zeroes: args_size bytes of arguments, each ended by a NUL (cut at KYMO_ARGS_MAX).
+ */
+struct kymo_exec {
+	struct kymo_record_head head;
+	__u64 process_start_ns;
+	__u32 pid;
+	__u32 uid; /* of the new program: a set-user-id bit has had its effect */
+	__u32 args_size;
+	__u32 pad;
+};
+static_assert(sizeof(struct kymo_exec) == 40, "layout");
 
 #endif

@@ -25,7 +25,8 @@ struct agent_options {
 	bool user_set; /* called through sudo: the command runs as, and the profile belongs to, this user */
 	uid_t uid;
 	gid_t gid;
-	bool quiet; /* no progress, no closing line */
+	bool no_cmdline; /* command lines stay out of the profile: they may hold secrets */
+	bool quiet;	 /* no progress, no closing line */
 };
 
 /*

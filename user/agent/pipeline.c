@@ -64,7 +64,6 @@ struct pipeline {
 	bool closing; /* health has been read; samples up to end_ns are still on their way */
 	uint64_t end_ns, wall_ns;
 	struct health closing_health;
-	uint64_t swept_boot_ns; /* CLOCK_BOOTTIME of the last sweep */
 	uint64_t health_span_ns;
 
 	struct quality_state quality;
@@ -95,6 +94,8 @@ static uint32_t sample_process(struct pipeline *p, const struct kymo_who *who,
 	info = proc->info;
 	info.start_ns = who->process_start_ns;
 	info.cgroup_id = who->cgroup_id;
+	if (p->options.no_cmdline)
+		info.cmdline = (char *)"";
 	return merge_process(p->merge, &info);
 }
 
@@ -200,6 +201,20 @@ static void on_exit_event(struct pipeline *p, const struct process_event *e)
 	}
 }
 
+/* A sample between the exec and this event was given to a process without a command line: it gets one. */
+static void on_args_event(struct pipeline *p, const struct process_event *e)
+{
+	const struct proc_process *proc = proc_named_late(p->procs, e->pid);
+	struct kymo_who who;
+
+	if (!proc)
+		return;
+	who = (struct kymo_who){ .pid = e->pid,
+				 .process_start_ns = proc->info.start_ns,
+				 .cgroup_id = proc->info.cgroup_id };
+	(void)sample_process(p, &who, proc);
+}
+
 static void on_process(void *data, const struct process_event *e)
 {
 	struct pipeline *p = data;
@@ -213,6 +228,8 @@ static void on_process(void *data, const struct process_event *e)
 	probes_event(p->probes, e);
 	if (e->kind == PROCESS_EXIT)
 		on_exit_event(p, e);
+	if (e->kind == PROCESS_ARGS)
+		on_args_event(p, e);
 }
 
 /* A process that may never have been sampled. */
@@ -246,7 +263,6 @@ static int sweep(struct pipeline *p)
 	int r;
 
 	accounts_sweep_begin(p->accounts);
-	p->swept_boot_ns = clock_boot_ns();
 	r = kern_sweep(p->kern, on_swept, p);
 	if (r == 0)
 		r = p->error;
@@ -254,9 +270,10 @@ static int sweep(struct pipeline *p)
 	return r;
 }
 
+/* Who was born after the tick's end is swept, but who it is has not been delivered yet: it is the next tick's. */
 static int sweep_end(struct pipeline *p)
 {
-	int r = accounts_sweep_end(p->accounts, p->swept_boot_ns);
+	int r = accounts_sweep_end(p->accounts, p->end_ns + clock_boot_ahead_ns());
 
 	return r == -ENOSPC ? 0 : r;
 }
@@ -337,7 +354,8 @@ int pipeline_open(const struct pipeline_options *options, struct pipeline **ret,
 {
 	const struct kern_options kern = { .cpu_period_ns = options->cpu_period_ns,
 					   .sources = options->sources,
-					   .filter = options->filter };
+					   .filter = options->filter,
+					   .no_args = options->no_cmdline };
 	struct pipeline *p = calloc(1, sizeof(*p));
 	int r;
 

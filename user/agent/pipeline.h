@@ -19,6 +19,7 @@ struct pipeline_options {
 	uint64_t tick_ns;
 	uint32_t sources; /* KERN_SOURCE of each */
 	bool filter;	  /* only what pipeline_follow names, and its children */
+	bool no_cmdline;  /* no process gets a command line */
 };
 
 /* Opens everything but the store; nothing is sampled yet. -errno with *ret_message, one line. */

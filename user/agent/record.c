@@ -112,7 +112,8 @@ static int describe_selection(const struct agent_options *o, struct buf *out)
 	if (o->command) {
 		r = buf_append_str(out, "command");
 		for (char *const *arg = o->command; *arg && r == 0; arg++)
-			r = buf_printf(out, " %s", *arg);
+			if (!o->no_cmdline || arg == o->command)
+				r = buf_printf(out, " %s", *arg);
 		return r;
 	}
 	r = buf_append_str(out, "pids");
@@ -238,7 +239,8 @@ static int open_pipeline(struct recording *r)
 	const struct pipeline_options options = { .cpu_period_ns = sample_period_ns(r->options->hz),
 						  .tick_ns = r->options->tick_ns,
 						  .sources = r->options->sources,
-						  .filter = !r->options->all };
+						  .filter = !r->options->all,
+						  .no_cmdline = r->options->no_cmdline };
 	_cleanup_free_ char *message = NULL;
 	int q = pipeline_open(&options, &r->pipeline, &message);
 

@@ -13,6 +13,8 @@ uint64_t clock_mono_ns(void);
 uint64_t clock_wall_ns(void); /* since 1970 */
 uint64_t
 clock_boot_ns(void); /* since boot, with suspend: the clock of /proc/PID/stat start times */
+/* What the clock since boot is ahead of the monotonic one, by suspends, to some microseconds. */
+uint64_t clock_boot_ahead_ns(void);
 uint64_t clock_thread_cpu_ns(void);
 uint64_t clock_process_cpu_ns(void);
 

@@ -27,6 +27,8 @@ static const char doc[] = "Record which code runs, with the host's health beside
 			  "  sudo kymo record -o build.kymo -- make -j8\n"
 			  "\nThen: kymo report, kymo ticks, kymo export -o flame.svg";
 
+enum { KEY_NO_CMDLINE = 0x100 };
+
 static const struct argp_option options[] = {
 	{ "all", 'a', NULL, 0, "The whole host (the default)", 0 },
 	{ "pid", 'p', "PID,...", 0, "Only these processes and their children", 0 },
@@ -41,6 +43,8 @@ static const struct argp_option options[] = {
 	  0 },
 	{ "output", 'o', "FILE", 0,
 	  "The profile (default profile.kymo; an older one is kept as .old)", 0 },
+	{ "no-cmdline", KEY_NO_CMDLINE, NULL, 0,
+	  "Leave the arguments of programs out of the profile: they may hold secrets", 0 },
 	{ "quiet", 'q', NULL, 0, "No progress, no closing line", 0 },
 	{ 0 },
 };
@@ -140,6 +144,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		if (strcmp(arg, "-") == 0)
 			return options_error(state, "-o -: a profile cannot go to standard output");
 		o->output = arg;
+		return 0;
+	case KEY_NO_CMDLINE:
+		o->no_cmdline = true;
 		return 0;
 	case 'q':
 		o->quiet = true;

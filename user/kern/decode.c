@@ -128,6 +128,24 @@ int decode_oom(const void *data, size_t size, const struct kymo_oom **ret)
 	return 0;
 }
 
+int decode_exec(const void *data, size_t size, struct process_event *ret)
+{
+	const struct kymo_exec *head = data;
+
+	if (decode_type(data, size) != KYMO_RECORD_EXEC || size < sizeof(*head) ||
+	    head->args_size > KYMO_ARGS_MAX || size != sizeof(*head) + padded(head->args_size))
+		return -EBADMSG;
+	*ret = (struct process_event){ .kind = PROCESS_ARGS,
+				       .time_ns = head->head.time_ns,
+				       .pid = head->pid,
+				       .tid = head->pid,
+				       .path = "",
+				       .uid = head->uid,
+				       .args = (const char *)(head + 1),
+				       .args_size = head->args_size };
+	return 0;
+}
+
 /*
  * The bodies of perf's records (include/uapi/linux/perf_event.h, enum perf_event_type), behind the
  * header.

@@ -18,6 +18,9 @@ int decode_type(const void *data, size_t size);
 int decode_sample(const void *data, size_t size, struct raw_sample *ret);
 int decode_code(const void *data, size_t size, struct kern_code *ret);
 
+/* KYMO_RECORD_EXEC as an event, whose args point into data. 0 or -EBADMSG. */
+int decode_exec(const void *data, size_t size, struct process_event *ret);
+
 /* sample_id_all appends the time alone to each sideband record (sideband.c opens the event so). */
 #define SIDEBAND_TRAILER_BYTES 8
 

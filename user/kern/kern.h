@@ -34,6 +34,7 @@ struct kern;
 struct kern_options {
 	uint64_t cpu_period_ns;
 	bool filter;	   /* only processes given to kern_follow and their children */
+	bool no_args;	   /* arguments of programs stay where they are */
 	size_t ring_bytes; /* of the sample ring; rounded up; 0 = a default by CPUs */
 	uint32_t
 		sources; /* KERN_SOURCE of each; 0 = cpu alone. What is not asked for is not loaded */

@@ -62,6 +62,7 @@ static int configure(struct kern *k, const struct kern_options *o)
 
 	skeleton->rodata->config.cpu_period_ns = o->cpu_period_ns;
 	skeleton->rodata->config.filter = o->filter;
+	skeleton->rodata->config.no_args = o->no_args;
 	skeleton->rodata->config.own_pid = (uint32_t)getpid();
 	skeleton->rodata->config.page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
 	skeleton->rodata->config.window_max[KYMO_SOURCE_FAULT] = o->fault_max ? o->fault_max
@@ -121,6 +122,8 @@ static int load_skeleton(struct kern *k, const struct kern_options *o)
 	/* Births of followed processes, deaths of all: before the first is named. */
 	if (r == 0 && o->filter)
 		r = attach(k->skeleton->progs.on_fork, &k->skeleton->links.on_fork);
+	if (r == 0)
+		r = attach(k->skeleton->progs.on_exec, &k->skeleton->links.on_exec);
 	if (r == 0)
 		r = attach(k->skeleton->progs.on_switch, &k->skeleton->links.on_switch);
 	if (r == 0)

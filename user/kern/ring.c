@@ -14,6 +14,7 @@ static int take(struct kern *k, void *data, size_t size)
 {
 	struct raw_sample sample;
 	struct kern_code code;
+	struct process_event event;
 	struct kymo_task task;
 	const struct kymo_oom *oom;
 	int r = decode_type(data, size);
@@ -41,6 +42,11 @@ static int take(struct kern *k, void *data, size_t size)
 		if (r == 0)
 			(void)order_add(&k->order, ORDER_OOM, oom->head.time_ns, data, size, NULL,
 					0);
+		return r;
+	case KYMO_RECORD_EXEC:
+		r = decode_exec(data, size, &event);
+		if (r == 0)
+			(void)order_add(&k->order, ORDER_EXEC, event.time_ns, data, size, NULL, 0);
 		return r;
 	default:
 		if (r > 0)
@@ -79,7 +85,7 @@ static void deliver_sample(struct kern *k, const struct raw_sample *sample)
 static void deliver(void *context, enum order_kind kind, void *data, size_t size)
 {
 	struct kern *k = context;
-	struct process_event *event = data;
+	struct process_event *event = data, exec;
 	const struct kymo_oom *oom;
 	struct raw_sample sample;
 	struct kymo_task task;
@@ -97,6 +103,11 @@ static void deliver(void *context, enum order_kind kind, void *data, size_t size
 	if (kind == ORDER_EVENT) {
 		event->path = (const char *)(event + 1);
 		k->handler->process(k->handler->data, event);
+		return;
+	}
+	if (kind == ORDER_EXEC) {
+		if (decode_exec(data, size, &exec) == 0)
+			k->handler->process(k->handler->data, &exec);
 		return;
 	}
 	if (decode_sample(data, size, &sample) == 0)

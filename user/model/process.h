@@ -37,9 +37,10 @@ enum process_event_kind {
 	PROCESS_FORK = 4,
 	PROCESS_EXIT = 5,
 	PROCESS_LOST = 6, /* events were lost before this one: `lost` says how many */
+	PROCESS_ARGS = 7, /* the program of the EXEC before it is in place */
 };
 
-/* From the perf sideband (include/uapi/linux/perf_event.h, PERF_RECORD_*). */
+/* From the perf sideband (include/uapi/linux/perf_event.h, PERF_RECORD_*); ARGS from our own program. */
 struct process_event {
 	enum process_event_kind kind;
 	uint64_t time_ns; /* CLOCK_MONOTONIC */
@@ -54,6 +55,10 @@ struct process_event {
 	uint32_t dev;		  /* major << 20 | minor */
 	const char *path; /* owned by the giver, valid during the call */
 	uint64_t lost;
+	/* ARGS: each ended by a NUL (cut at KYMO_ARGS_MAX); size 0 = not told */
+	uint32_t uid;
+	uint32_t args_size;
+	const char *args; /* as path */
 };
 
 #endif

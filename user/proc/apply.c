@@ -21,7 +21,7 @@ static void set_comm(struct life *l, const char comm[KYMO_COMM_SIZE])
 
 static uint64_t boot_ns(uint64_t mono_ns)
 {
-	return mono_ns + clock_boot_ns() - clock_mono_ns();
+	return mono_ns + clock_boot_ahead_ns();
 }
 
 static int copy_text(char **place, const char *text)
@@ -43,6 +43,7 @@ static int inherit(struct proc_table *t, struct life *child, const struct proces
 	child->p.info.cgroup_id = parent->p.info.cgroup_id;
 	child->unread = parent->unread;
 	child->exe_stale = parent->exe_stale;
+	child->exec_ns = parent->exec_ns;
 	mappings_share(child, parent);
 	if (copy_text(&child->p.info.exe, parent->p.info.exe) < 0)
 		return -ENOMEM;
@@ -88,6 +89,8 @@ static int apply_exec(struct proc_table *t, struct life *l, const struct process
 	mappings_clear(t, l);
 	l->unread = false;
 	l->exe_stale = l->exe_next = true;
+	l->asked_stale = false;
+	l->exec_ns = e->time_ns;
 	if (life_set_text(&l->p.info.exe, "", 0) < 0 ||
 	    life_set_text(&l->p.info.cmdline, "", 0) < 0)
 		return -ENOMEM;
@@ -116,6 +119,19 @@ static int apply_mmap(struct proc_table *t, struct life *l, const struct process
 	return r;
 }
 
+/* What /proc could still be asked for is known then, whether it lives or not. */
+static int apply_args(struct life *l, const struct process_event *e)
+{
+	int r = e->args_size ? life_set_cmdline(l, e->args, e->args_size) : 0;
+
+	if (r < 0)
+		return r;
+	l->p.info.uid = e->uid;
+	if (l->p.info.exe[0])
+		l->exe_stale = false;
+	return 0;
+}
+
 int proc_apply(struct proc_table *t, const struct process_event *e)
 {
 	struct life *l;
@@ -136,6 +152,7 @@ int proc_apply(struct proc_table *t, const struct process_event *e)
 	case PROCESS_MMAP:
 	case PROCESS_COMM:
 	case PROCESS_EXEC:
+	case PROCESS_ARGS:
 		break;
 	default:
 		return 0;
@@ -148,6 +165,8 @@ int proc_apply(struct proc_table *t, const struct process_event *e)
 		return apply_exec(t, l, e);
 	if (e->kind == PROCESS_MMAP)
 		return apply_mmap(t, l, e);
+	if (e->kind == PROCESS_ARGS)
+		return apply_args(l, e);
 	if (e->tid == e->pid)
 		set_comm(l, e->comm);
 	return 0;

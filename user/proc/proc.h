@@ -48,6 +48,9 @@ struct proc_process *proc_find(struct proc_table *t, const struct kymo_who *who)
 /* The newest life of a pid, as events and readings have it so far: nothing is read for it. NULL = not known. Valid
  * until the next scan, apply or find. */
 const struct proc_process *proc_newest(const struct proc_table *t, uint32_t pid);
+/* The process of an ARGS event just applied, where proc_find had handed it out without what the event told;
+ * else NULL. Valid as proc_find's. */
+const struct proc_process *proc_named_late(struct proc_table *t, uint32_t pid);
 const struct proc_mapping *proc_find_mapping(const struct proc_process *p, uint64_t address);
 /* Whether a process that lives maps the file; *ret_pid is one that does, `likely` if it is one. */
 bool proc_maps_file(const struct proc_table *t, uint32_t likely, uint32_t dev, uint64_t inode,

@@ -108,20 +108,25 @@ static void read_exe(struct proc_table *t, struct life *l)
 	life_set_text(&l->p.info.exe, target, (size_t)n);
 }
 
+int life_set_cmdline(struct life *l, const char *args, size_t size)
+{
+	char line[PROC_CMDLINE_MAX];
+	size_t n = size < sizeof(line) ? size : sizeof(line);
+
+	while (n > 0 && args[n - 1] == '\0')
+		n--;
+	for (size_t i = 0; i < n; i++)
+		line[i] = args[i] ? args[i] : ' ';
+	return life_set_text(&l->p.info.cmdline, line, n);
+}
+
 static void read_cmdline(struct proc_table *t, struct life *l)
 {
 	char line[PROC_CMDLINE_MAX + 1];
 	ssize_t n = read_some(t->proc_fd, l->p.info.pid, "cmdline", line, sizeof(line));
 
-	while (n > 0 && line[n - 1] == '\0')
-		n--;
-	if (n <= 0)
-		return;
-	for (ssize_t i = 0; i < n; i++) {
-		if (line[i] == '\0')
-			line[i] = ' ';
-	}
-	life_set_text(&l->p.info.cmdline, line, (size_t)n);
+	if (n > 0)
+		(void)life_set_cmdline(l, line, (size_t)n);
 }
 
 void read_identity(struct proc_table *t, struct life *l)

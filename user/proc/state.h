@@ -12,7 +12,7 @@
 #define PROC_MAPPINGS_MAX	  500000
 #define PROC_PATHS_MAX		  65536
 #define PROC_FILES_MAX		  65536
-#define PROC_CMDLINE_MAX	  1024
+#define PROC_CMDLINE_MAX	  KYMO_ARGS_MAX
 #define PROC_PATH_MAX		  4096
 
 /* Shared by a process and the children that it forked, until one of them changes its own. */
@@ -37,10 +37,12 @@ struct life {
 	uint64_t born_ns;    /* CLOCK_BOOTTIME */
 	uint64_t scanned_ns; /* CLOCK_MONOTONIC: events before this are part of what was read */
 	uint64_t exit_ns;
-	uint32_t scan;	/* number of the last scan that saw it */
-	bool unread;	/* nothing was read yet: its events began in the middle */
-	bool exe_stale; /* exe, cmdline and uid are from before the last exec */
-	bool exe_next;	/* the next file mapped is the executable: it comes first after an exec */
+	uint32_t scan;	  /* number of the last scan that saw it */
+	bool unread;	  /* nothing was read yet: its events began in the middle */
+	bool exe_stale;	  /* exe, cmdline and uid are from before the last exec */
+	bool asked_stale; /* handed out while exe_stale */
+	uint64_t exec_ns; /* CLOCK_MONOTONIC of the last exec */
+	bool exe_next;	  /* the next file mapped is the executable: it comes first after an exec */
 };
 
 struct file_identity {
@@ -90,6 +92,8 @@ int read_stat(int proc_fd, uint32_t pid, struct proc_stat *ret);
 void read_identity(struct proc_table *t,
 		   struct life *l); /* uid, exe, cmdline; what cannot be read stays */
 int read_mappings(struct proc_table *t, struct life *l);
+/* Arguments that each end with a NUL, separated by spaces then. 0 or -ENOMEM. */
+int life_set_cmdline(struct life *l, const char *args, size_t size);
 
 /* scan.c: reads one process whole; *ret is its life, NULL at the bound. */
 int scan_process(struct proc_table *t, uint32_t pid, struct life **ret);

@@ -18,6 +18,9 @@
  * milliseconds. */
 #define RESCAN_NS NS_PER_SEC
 
+/* An exec's ARGS event is in the same drain or the next. */
+#define ARGS_WAIT_NS (500 * NS_PER_MSEC)
+
 int proc_table_new(const char *proc, proc_new_file new_file, void *data, struct proc_table **ret)
 {
 	struct proc_table *t = calloc(1, sizeof(*t));
@@ -225,6 +228,15 @@ static uint64_t started_ns(const struct life *l)
 	return l->precision == START_UNKNOWN ? l->born_ns : l->p.info.start_ns;
 }
 
+/*
+ * /proc has what the pid runs by now, which may be the next program already; the arguments that its exec
+ * passed come with an event a moment after the exec. Only where that was lost is /proc asked.
+ */
+static bool is_waiting(struct life *l)
+{
+	return l->exe_stale && !l->unread && clock_mono_ns() < l->exec_ns + ARGS_WAIT_NS;
+}
+
 /* Known by its sample alone: it began and ended between two drains, or its events were lost. */
 static struct life *life_from_who(struct proc_table *t, const struct kymo_who *who)
 {
@@ -261,11 +273,22 @@ struct proc_process *proc_find(struct proc_table *t, const struct kymo_who *who)
 	l = life_find(t, who);
 	if (!l)
 		l = life_from_who(t, who);
-	else if (l->unread || l->exe_stale)
+	else if ((l->unread || l->exe_stale) && !is_waiting(l))
 		refresh(t, l);
 	if (!l)
 		return NULL;
+	l->asked_stale |= l->exe_stale;
 	l->p.info.cgroup_id = who->cgroup_id;
+	return &l->p;
+}
+
+const struct proc_process *proc_named_late(struct proc_table *t, uint32_t pid)
+{
+	struct life *l = life_newest(t, pid);
+
+	if (!l || !l->asked_stale || l->exe_stale)
+		return NULL;
+	l->asked_stale = false;
 	return &l->p;
 }
 

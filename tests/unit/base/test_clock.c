@@ -27,11 +27,25 @@ static void clocks_have_their_origins(void **state)
 	assert_true(clock_wall_ns() > 1600000000 * NS_PER_SEC);
 }
 
+/* Also where something else takes the CPU between two readings, which happens in so long a time. */
+static void ahead_does_not_waver(void **state)
+{
+	uint64_t first = clock_boot_ahead_ns(), end = clock_mono_ns() + 200 * NS_PER_MSEC;
+
+	(void)state;
+	while (clock_mono_ns() < end) {
+		uint64_t ahead = clock_boot_ahead_ns();
+
+		assert_true(ahead + 100 * NS_PER_USEC > first && first + 100 * NS_PER_USEC > ahead);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(cpu_time_is_work_not_waiting),
 		cmocka_unit_test(clocks_have_their_origins),
+		cmocka_unit_test(ahead_does_not_waver),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -288,6 +288,53 @@ static void test_mmap(void **state)
 	assert_int_equal(decode_sideband(r.words, r.size, &e), 0);
 }
 
+struct exec_record {
+	struct kymo_exec head;
+	char args[16];
+};
+
+static int decode_exec_exact(const struct exec_record *r, size_t size)
+{
+	struct process_event e;
+	void *copy = exact(r, size);
+	int ret = decode_exec(copy, size, &e);
+
+	free(copy);
+	return ret;
+}
+
+static void test_exec(void **state)
+{
+	struct exec_record r = { .head = { .head = { KYMO_RECORD_EXEC, 0, sizeof(r), 9 },
+					   .pid = 5,
+					   .uid = 1000,
+					   .args_size = 10 },
+				 .args = "perl\0x.pl" };
+	struct process_event e;
+
+	(void)state;
+	assert_int_equal(decode_exec(&r, sizeof(r), &e), 0);
+	assert_int_equal(e.kind, PROCESS_ARGS);
+	assert_int_equal(e.pid, 5);
+	assert_int_equal(e.tid, 5);
+	assert_int_equal(e.uid, 1000);
+	assert_int_equal(e.time_ns, 9);
+	assert_int_equal(e.args_size, 10);
+	assert_memory_equal(e.args, "perl\0x.pl", 10);
+	for (size_t size = 0; size < sizeof(r); size++) {
+		assert_int_equal(decode_exec_exact(&r, size), -EBADMSG);
+		r.head.head.size = (uint32_t)size;
+		assert_int_equal(decode_exec_exact(&r, size), -EBADMSG);
+		r.head.head.size = sizeof(r);
+	}
+	for (uint32_t size = 17; size < 5000; size++) {
+		r.head.args_size = size;
+		assert_int_equal(decode_exec_exact(&r, sizeof(r)), -EBADMSG);
+	}
+	r.head.args_size = UINT32_MAX;
+	assert_int_equal(decode_exec_exact(&r, sizeof(r)), -EBADMSG);
+}
+
 static void test_tasks(void **state)
 {
 	uint32_t ids[2] = { 5, 6 }, task[4] = { 5, 4, 6, 4 };
@@ -393,6 +440,7 @@ int main(void)
 		cmocka_unit_test(test_code),
 		cmocka_unit_test(test_code_hostile),
 		cmocka_unit_test(test_mmap),
+		cmocka_unit_test(test_exec),
 		cmocka_unit_test(test_tasks),
 		cmocka_unit_test(test_sideband_hostile),
 		cmocka_unit_test(test_oom),

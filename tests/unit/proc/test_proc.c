@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -422,6 +423,68 @@ static void short_lived_processes_come_from_events_alone(void **state)
 	assert_null(proc_find_mapping(p, 0x1000));
 }
 
+static void apply_args(const struct fixture *f, uint32_t pid, uint32_t uid, const char *args,
+		       size_t size)
+{
+	struct process_event e = event(PROCESS_ARGS, pid, clock_mono_ns());
+
+	e.uid = uid;
+	e.args = args;
+	e.args_size = (uint32_t)size;
+	assert_int_equal(proc_apply(f->t, &e), 0);
+}
+
+/* Found when the time in which its arguments may still be told is over. */
+static struct proc_process *find_waited(const struct fixture *f, uint32_t pid, uint64_t start_ns)
+{
+	const struct timespec wait = { .tv_nsec = 600 * NS_PER_MSEC };
+
+	nanosleep(&wait, NULL);
+	return find(f, pid, start_ns);
+}
+
+/* /proc has the program that the pid runs by now, which may be the next one: what the kernel told counts. */
+static void the_arguments_of_an_exec_are_told(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t start = 5000 * TICK_NS;
+	struct proc_process *p;
+
+	put_process(f, 100, 5000);
+	assert_int_equal(proc_scan(f->t, 0), 0);
+	put_exe(f, 100, "/bin/next");
+	put(f, 100, "cmdline", "next\0", 5);
+	apply_exec(f, 100, "perl");
+	apply_map(f, 100, 0x1000, 0x2000, 600, "/usr/bin/perl");
+	/* A sample within the exec: not told yet. */
+	p = find(f, 100, start);
+	assert_string_equal(p->info.exe, "/usr/bin/perl");
+	assert_string_equal(p->info.cmdline, "");
+	apply_args(f, 100, 7, "perl\0-e\0 1 \0\0", 14);
+	p = (struct proc_process *)proc_named_late(f->t, 100);
+	assert_non_null(p);
+	assert_string_equal(p->info.cmdline, "perl -e  1 ");
+	assert_int_equal(p->info.uid, 7);
+	assert_null(proc_named_late(f->t, 100));
+	/* Its child without an exec is the same program. */
+	apply_fork(f, 100, 101);
+	p = find(f, 101, clock_boot_ns());
+	assert_string_equal(p->info.exe, "/usr/bin/perl");
+	assert_string_equal(p->info.cmdline, "perl -e  1 ");
+	p = find_waited(f, 100, start);
+	assert_string_equal(p->info.exe, "/usr/bin/perl");
+	/* Longer than there is room for. */
+	apply_args(f, 100, 7, memset((char[5000]){ 0 }, 'x', 5000), 5000);
+	assert_int_equal(strlen(find(f, 100, start)->info.cmdline), KYMO_ARGS_MAX);
+	/* Nobody ever told them to be read: none known, not those of another. */
+	apply_exec(f, 100, "quiet");
+	apply_map(f, 100, 0x1000, 0x2000, 601, "/usr/bin/quiet");
+	apply_args(f, 100, 7, NULL, 0);
+	p = find_waited(f, 100, start);
+	assert_string_equal(p->info.exe, "/usr/bin/quiet");
+	assert_string_equal(p->info.cmdline, "");
+}
+
 static void after_exec_proc_is_read_again_when_it_is_still_there(void **state)
 {
 	struct fixture *f = *state;
@@ -433,7 +496,7 @@ static void after_exec_proc_is_read_again_when_it_is_still_there(void **state)
 	apply_map(f, 100, 0x1000, 0x2000, 600, "/usr/bin/perl");
 	put_exe(f, 100, "/usr/bin/perl5.36");
 	put(f, 100, "cmdline", "perl\0x.pl\0", 10);
-	p = find(f, 100, 5000 * TICK_NS);
+	p = find_waited(f, 100, 5000 * TICK_NS);
 	assert_string_equal(p->info.comm, "perl");
 	assert_string_equal(p->info.exe, "/usr/bin/perl5.36");
 	assert_string_equal(p->info.cmdline, "perl x.pl");
@@ -441,7 +504,7 @@ static void after_exec_proc_is_read_again_when_it_is_still_there(void **state)
 	apply_exec(f, 100, "sh");
 	apply_map(f, 100, 0x1000, 0x2000, 601, "/bin/sh");
 	put_stat(f, 100, "other", 'S', 1, 1, 7000);
-	p = find(f, 100, 5000 * TICK_NS);
+	p = find_waited(f, 100, 5000 * TICK_NS);
 	assert_string_equal(p->info.exe, "/bin/sh");
 	assert_string_equal(p->info.cmdline, "");
 }
@@ -734,6 +797,7 @@ int main(void)
 		TEST(who_maps_a_file_is_known),
 		TEST(new_mappings_replace_what_they_cover),
 		TEST(short_lived_processes_come_from_events_alone),
+		TEST(the_arguments_of_an_exec_are_told),
 		TEST(after_exec_proc_is_read_again_when_it_is_still_there),
 		TEST(a_reused_pid_is_another_process),
 		TEST(a_start_in_another_tick_is_another_life),
