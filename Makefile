@@ -24,7 +24,7 @@ CLANG_FORMAT ?= $(or $(shell command -v clang-format-14),clang-format)
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' '$(1)' '$(2)')
 
-PACKAGES := libbpf libelf libdw libzstd libseccomp sqlite3 zlib
+PACKAGES := libbpf libelf libdw libzstd liblzma libseccomp sqlite3 zlib
 TEST_PACKAGES := cmocka
 PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES))
 PKG_LIBS := $(shell pkg-config --libs $(PACKAGES))

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "agent/jit.h"
 #include "agent/lines.h"
 #include "base/array.h"
 #include "base/cleanup.h"
@@ -66,6 +67,7 @@ struct files {
 	struct merge *merge;
 	struct worker *worker;
 	struct probes *probes;
+	struct jit *jit;
 	struct hmap by_key;    /* struct kymo_file_key -> uint32_t index into files */
 	struct hmap by_binary; /* binary id -> index */
 	struct file *files;
@@ -103,6 +105,10 @@ int files_new(struct kern *kern, struct merge *merge, struct worker *worker, str
 	f->probes = probes;
 	hmap_init(&f->by_key, sizeof(struct kymo_file_key), sizeof(uint32_t), FILES_MAX);
 	hmap_init(&f->by_binary, sizeof(uint32_t), sizeof(uint32_t), FILES_MAX);
+	if (jit_new(merge, worker, &f->jit) < 0) {
+		files_free(f);
+		return -ENOMEM;
+	}
 	*ret = f;
 	return 0;
 }
@@ -122,6 +128,7 @@ void files_free(struct files *f)
 	free(f->jobs);
 	free(f->to_name);
 	free(f->to_line);
+	jit_free(f->jit);
 	free(f->to_unwind);
 	free(f->late);
 	hmap_release(&f->by_key);
@@ -291,8 +298,10 @@ static int queue_unnamed(struct files *f, const struct merge_unnamed *u)
 	uint32_t *index = hmap_get(&f->by_binary, &u->binary);
 	struct file *file;
 
-	if (!index)
-		return 0; /* not a file: vDSO, JIT */
+	if (!index) {
+		(void)jit_queue(f->jit, u); /* else neither file nor JIT: the vDSO */
+		return 0;
+	}
 	file = &f->files[*index];
 	if (array_reserve(&file->unnamed, &file->unnamed_cap, file->unnamed_n + 1) < 0)
 		return -ENOMEM;
@@ -667,6 +676,18 @@ static int take_lines(struct files *f, const struct worker_reply *reply, struct 
 	return r;
 }
 
+static int take_map(struct files *f, const struct worker_reply *reply, struct late_names **names)
+{
+	struct late_names *l = names_get(names);
+
+	return l ? jit_take(f->jit, reply, l) : -ENOMEM;
+}
+
+void files_memory(struct files *f, uint32_t binary, const struct kymo_who *who)
+{
+	jit_seen(f->jit, binary, who);
+}
+
 int files_pump(struct files *f, struct late_names **ret_names)
 {
 	struct late_names *names = NULL;
@@ -677,6 +698,7 @@ int files_pump(struct files *f, struct late_names **ret_names)
 		int q = reply->kind == WORKER_INSPECT  ? take_inspect(f, reply)
 			: reply->kind == WORKER_UNWIND ? take_unwind(f, reply)
 			: reply->kind == WORKER_LINES  ? take_lines(f, reply, &names)
+			: reply->kind == WORKER_MAP    ? take_map(f, reply, &names)
 						       : take_names(f, reply, &names);
 
 		worker_reply_free(reply);
@@ -690,6 +712,7 @@ int files_pump(struct files *f, struct late_names **ret_names)
 	if (take_unnamed(f) < 0)
 		r = -ENOMEM;
 	submit_names(f);
+	jit_submit(f->jit, f->finishing);
 	submit_lines(f);
 	/* Functions given since the last tick are the next tick's, unless names go out before it. */
 	if (names && merge_take_functions(f->merge, names) < 0)
@@ -700,7 +723,7 @@ int files_pump(struct files *f, struct late_names **ret_names)
 
 size_t files_pending(struct files *f)
 {
-	return f->jobs_out + f->inspect_out + f->to_name_n + f->to_line_n +
+	return f->jobs_out + f->inspect_out + f->to_name_n + f->to_line_n + jit_pending(f->jit) +
 	       (f->files_n - f->inspect_next);
 }
 
@@ -717,7 +740,12 @@ size_t files_uninspected(const struct files *f)
 
 void files_stats(const struct files *f, struct files_stats *ret)
 {
+	struct jit_stats jit;
+
+	jit_stats(f->jit, &jit);
 	*ret = f->stats;
+	ret->refused_maps = jit.refused;
+	ret->dropped += jit.dropped;
 }
 
 size_t files_without_probes(const struct files *f, enum kymo_source source,

@@ -30,6 +30,9 @@ void files_expect(struct files *f, const char *path);
 /* The binary of a file mapping, for merge; 0 = no memory or at a bound. */
 uint32_t files_binary(struct files *f, uint32_t pid, const struct proc_mapping *mapping);
 
+/* A frame in memory without a file, whose binary that is: its process may write a perf map. */
+void files_memory(struct files *f, uint32_t binary, const struct kymo_who *who);
+
 /*
  * Hands waiting files and unnamed frames to the worker, takes its answers: interpreters go
  * to the kernel side, names into *ret_names (NULL when there are none; caller owns).
@@ -58,6 +61,7 @@ struct files_stats {
 		failed_lines;	 /* jobs that came back with an error, cumulative */
 	uint64_t dropped;	 /* files beyond the bound */
 	uint64_t no_probes;	 /* interpreters without the probes of gc */
+	uint64_t refused_maps;	 /* perf maps that were not read, for whose or what they are */
 	uint32_t unknown_python; /* hexversion of an interpreter without a layout; 0 = none */
 };
 void files_stats(const struct files *f, struct files_stats *ret);

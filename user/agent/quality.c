@@ -17,6 +17,8 @@ static const char *const own_names[QUALITY_OWN_MAX] = {
 	[QUALITY_FILES_FAILED] = "files.failed",
 	[QUALITY_NAMES_FAILED] = "names.failed",
 	[QUALITY_UNWIND_FAILED] = "unwind.failed",
+	[QUALITY_LINES_FAILED] = "lines.failed",
+	[QUALITY_MAPS_REFUSED] = "maps.refused",
 	[QUALITY_FILES_DROPPED] = "files.dropped",
 	[QUALITY_PROC_DROPPED] = "processes.dropped",
 	[QUALITY_PROBES_FAILED] = "probes.failed",
@@ -64,6 +66,8 @@ static void read_own(const struct quality_sources *from, uint64_t own[QUALITY_OW
 	own[QUALITY_FILES_FAILED] = files.failed_inspect;
 	own[QUALITY_NAMES_FAILED] = files.failed_names;
 	own[QUALITY_UNWIND_FAILED] = files.failed_unwind;
+	own[QUALITY_LINES_FAILED] = files.failed_lines;
+	own[QUALITY_MAPS_REFUSED] = files.refused_maps;
 	own[QUALITY_FILES_DROPPED] = files.dropped;
 	own[QUALITY_PROC_DROPPED] = procs.dropped;
 	own[QUALITY_PROBES_FAILED] = probes_failed(from->probes);

@@ -90,7 +90,7 @@ static uint32_t process_binary(struct resolve *r, enum binary_kind kind, const c
 	return merge_binary(r->parts.merge, &b);
 }
 
-static void native_frame(struct resolve *r, const struct kymo_frame *f,
+static void native_frame(struct resolve *r, const struct kymo_frame *f, const struct kymo_who *who,
 			 const struct proc_process *p, uint32_t process, struct sample_frame *ret)
 {
 	uint64_t at = f->address - !!(f->flags & KYMO_FRAME_RETURN_ADDRESS);
@@ -113,6 +113,7 @@ static void native_frame(struct resolve *r, const struct kymo_frame *f,
 	} else {
 		ret->binary =
 			process_binary(r, BINARY_ANON, m->path[0] ? m->path : "//anon", process);
+		files_memory(r->parts.files, ret->binary, who);
 	}
 }
 
@@ -161,7 +162,7 @@ size_t resolve_sample(struct resolve *r, const struct raw_sample *sample,
 		if (sample->user[i].kind == KYMO_FRAME_PYTHON)
 			python_frame(r, &sample->user[i], &head->who, &r->frames[n++]);
 		else
-			native_frame(r, &sample->user[i], p, process, &r->frames[n++]);
+			native_frame(r, &sample->user[i], &head->who, p, process, &r->frames[n++]);
 	}
 	*ret = r->frames;
 	return n;

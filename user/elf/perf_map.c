@@ -125,7 +125,7 @@ int perf_map_find(const struct elf_file *f, const uint64_t *addresses, size_t n,
 		ret[i] = (struct perf_map_name){ 0 };
 	}
 	qsort(s.wanted, n, sizeof(*s.wanted), compare);
-	r = search(&s, f);
+	r = n ? search(&s, f) : 0;
 	free(s.wanted);
 	return r;
 }

@@ -7,6 +7,7 @@
 
 #include "base/array.h"
 #include "base/cleanup.h"
+#include "elf/mini_debug.h"
 #include "elf/symbols_build.h"
 #include "elf/symtab.h"
 
@@ -76,20 +77,22 @@ static bool rank_of(const Elf64_Sym *sym, enum symbol_rank *ret)
 }
 
 /* How far a symbol without a size may reach: its section's end, else its segment's. */
-static uint64_t reach(const struct elf_file *f, const struct elf_segment *seg, const Elf64_Sym *sym)
+static uint64_t reach(const struct elf_file *table, const struct elf_segment *seg,
+		      const Elf64_Sym *sym)
 {
 	const struct elf_section *s;
 
-	if (sym->st_shndx < f->sections_n) {
-		s = &f->sections[sym->st_shndx];
+	if (sym->st_shndx < table->sections_n) {
+		s = &table->sections[sym->st_shndx];
 		if (sym->st_value >= s->vaddr && sym->st_value - s->vaddr < s->size)
 			return s->size - (sym->st_value - s->vaddr);
 	}
 	return seg->file_size - (sym->st_value - seg->vaddr);
 }
 
-/* False: it names no code of this file. */
-static bool symbol_of(const struct elf_file *f, const Elf64_Sym *sym, struct symbol *ret)
+/* Of a table that stands in that file or in `table`, which has the same addresses. False: it names no code of f. */
+static bool symbol_of(const struct elf_file *f, const struct elf_file *table, const Elf64_Sym *sym,
+		      struct symbol *ret)
 {
 	const struct elf_segment *seg;
 	enum symbol_rank rank;
@@ -102,7 +105,7 @@ static bool symbol_of(const struct elf_file *f, const Elf64_Sym *sym, struct sym
 		return false;
 	size = sym->st_size;
 	if (!size)
-		size = reach(f, seg, sym);
+		size = reach(table, seg, sym);
 	if (size > seg->file_size - (sym->st_value - seg->vaddr))
 		size = seg->file_size - (sym->st_value - seg->vaddr);
 	*ret = (struct symbol){ .start = sym->st_value - seg->vaddr + seg->offset,
@@ -119,11 +122,12 @@ static bool is_label(const char *name)
 	       strcmp(name, "_GLOBAL_OFFSET_TABLE_") == 0;
 }
 
-static int add_table(struct symbols_build *b, const struct elf_file *f, uint32_t type)
+static int add_table(struct symbols_build *b, const struct elf_file *f,
+		     const struct elf_file *table, uint32_t type)
 {
 	_cleanup_(elf_symtab_release) struct elf_symtab t = { 0 };
 	Elf64_Sym sym;
-	int r = elf_symtab_init(&t, f, type);
+	int r = elf_symtab_init(&t, table, type);
 
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
@@ -131,7 +135,7 @@ static int add_table(struct symbols_build *b, const struct elf_file *f, uint32_t
 		struct symbol s;
 		const char *name;
 
-		if (!symbol_of(f, &sym, &s))
+		if (!symbol_of(f, table, &sym, &s))
 			continue;
 		name = elf_symtab_name(&t, &sym);
 		if (!name[0] || (s.rank == SYMBOL_NOTYPE && is_label(name)))
@@ -263,13 +267,30 @@ static int finish(struct symbols_build *b, struct elf_symbols **ret)
 	return 0;
 }
 
+/* What a stripped file may still have: the local functions, compressed. One that is damaged is as good as none. */
+static int add_mini_debug(struct symbols_build *b, const struct elf_file *f)
+{
+	_cleanup_(elf_file_release) struct elf_file mini = { .fd = -1 };
+	_cleanup_(buf_release) struct buf bytes = { 0 };
+	int r = mini_debug_unpack(f, &bytes);
+
+	if (r == 0)
+		r = elf_file_init_memory(&mini, bytes.data, bytes.size);
+	if (r == 0)
+		r = add_table(b, f, &mini, SHT_SYMTAB);
+	return r == -ENOMEM ? r : 0;
+}
+
 static int build(const struct elf_file *f, struct elf_symbols **ret)
 {
 	struct symbols_build b = { 0 };
-	int r = add_table(&b, f, SHT_SYMTAB);
+	int r = add_table(&b, f, f, SHT_SYMTAB);
 
-	if (r == 0 && b.n == 0)
-		r = add_table(&b, f, SHT_DYNSYM);
+	if (r == 0 && b.n == 0) {
+		r = add_table(&b, f, f, SHT_DYNSYM);
+		if (r == 0)
+			r = add_mini_debug(&b, f);
+	}
 	if (r == 0)
 		r = symbols_build_plt(&b, f);
 	if (r == 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Names for file offsets: the functions of an ELF file, sorted and compact. Made once per file
- * from .symtab, or .dynsym where it was stripped, and the PLT; then independent of the file.
+ * from .symtab, or .dynsym and .gnu_debugdata where it was stripped, and the PLT; then independent of the file.
  */
 #ifndef KYMO_ELF_SYMBOLS_H
 #define KYMO_ELF_SYMBOLS_H

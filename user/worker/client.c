@@ -21,6 +21,7 @@ void client_release(struct client *c)
 	helper_release(&c->opener);
 	helper_release(&c->parser);
 	suspects_release(&c->suspects);
+	client_close_maps(c);
 }
 
 int client_start(struct client *c)

@@ -19,10 +19,23 @@ struct job {
 	size_t offsets_n;
 };
 
+#define CLIENT_MAPS_MAX 64
+
+/* An open perf map: it can be read to its end when the process is gone. */
+struct client_map {
+	uint64_t start_ns; /* 0 = none */
+	uint32_t pid;
+	int fd;
+	struct file_identity identity;
+	uint64_t used; /* the clock when it was read last */
+};
+
 struct client {
 	struct helper opener, parser;
 	struct suspects suspects;
 	uint64_t timeouts, deaths;
+	struct client_map maps[CLIENT_MAPS_MAX];
+	uint64_t maps_clock;
 	uint8_t packet[WORKER_PACKET_MAX];
 };
 
@@ -54,5 +67,6 @@ int client_attach(struct client *c, uint32_t kind, int fd);
 int client_run_lines(struct client *c, const struct job *job, const struct file_identity *identity,
 		     int fd, struct reply *reply);
 int client_run_map(struct client *c, const struct job *job, struct reply *reply);
+void client_close_maps(struct client *c);
 
 #endif

@@ -74,19 +74,74 @@ static int identify(const struct worker_file *file, uint32_t *ret_pid, uint32_t 
 	return 0;
 }
 
-int client_run_map(struct client *c, const struct job *job, struct reply *reply)
+static struct client_map *find_map(struct client *c, const struct worker_file *file)
+{
+	for (size_t i = 0; i < CLIENT_MAPS_MAX; i++)
+		if (c->maps[i].start_ns && c->maps[i].pid == file->pid &&
+		    c->maps[i].start_ns == file->process_start_ns)
+			return &c->maps[i];
+	return NULL;
+}
+
+static void close_map(struct client_map *m)
+{
+	if (m->start_ns)
+		close(m->fd);
+	*m = (struct client_map){ .fd = -1 };
+}
+
+void client_close_maps(struct client *c)
+{
+	for (size_t i = 0; i < CLIENT_MAPS_MAX; i++)
+		close_map(&c->maps[i]);
+}
+
+/* In place of the process's own, else of the one that was not read for the longest time. */
+static struct client_map *place_for(struct client *c, const struct worker_file *file)
+{
+	struct client_map *m = find_map(c, file);
+
+	for (size_t i = 0; i < CLIENT_MAPS_MAX && !(m && m->start_ns == file->process_start_ns);
+	     i++)
+		if (!m || c->maps[i].used < m->used)
+			m = &c->maps[i];
+	close_map(m);
+	return m;
+}
+
+/* What the process sees there now. */
+static int open_map(struct client *c, const struct job *job)
 {
 	struct client_path path = { .what = OPEN_PERF_MAP };
-	_cleanup_close_ int fd = -1;
 	struct file_identity identity;
+	struct client_map *m;
 	char text[64];
 	uint32_t pid;
-	int r = identify(&job->file, &pid, &path.uid);
+	int fd, r = identify(&job->file, &pid, &path.uid);
 
 	if (r < 0)
 		return r;
 	snprintf(text, sizeof(text), "/tmp/perf-%u.map", pid);
 	path.path = text;
 	r = client_open(c, job, &path, &identity, &fd);
-	return r < 0 ? r : client_parse(c, job, &identity, fd, reply);
+	if (r < 0)
+		return r;
+	m = place_for(c, &job->file);
+	*m = (struct client_map){ .start_ns = job->file.process_start_ns,
+				  .pid = job->file.pid,
+				  .fd = fd,
+				  .identity = identity };
+	return 0;
+}
+
+int client_run_map(struct client *c, const struct job *job, struct reply *reply)
+{
+	int r = open_map(c, job);
+	struct client_map *m = r == 0 || r == -ESRCH || r == -ENOENT ? find_map(c, &job->file)
+								     : NULL;
+
+	if (!m)
+		return r == 0 ? -ENOENT : r;
+	m->used = ++c->maps_clock;
+	return client_parse(c, job, &m->identity, m->fd, reply);
 }
