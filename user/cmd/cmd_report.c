@@ -148,7 +148,7 @@ static const struct argp report_argp = {
 	       "library and of site-packages, of an interpreter (python, libpython), and of "
 	       "binaries in lib folders "
 	       "of the system (/lib, /usr/lib, /usr/libexec, /usr/local/lib) that are no recorded "
-	       "process's own executable. "
+	       "process's own executable, and _start. "
 	       "Time that ended in them "
 	       "is one line of their caller, the kernel's another; an ellipsis before a name says "
 	       "that it was called "

@@ -100,13 +100,16 @@ void print_line(struct screen *s, const char *text)
 void print_cut(struct screen *s, enum screen_style style, const char *fmt, ...)
 {
 	_cleanup_free_ char *text = NULL;
+	struct buf b = { 0 };
+	const char *line;
 	va_list args;
 
 	va_start(args, fmt);
 	if (vasprintf(&text, fmt, args) < 0)
 		text = NULL;
 	va_end(args);
-	fputs(style == STYLE_PLAIN ? "" : screen_style(s, style), s->out);
-	print_line(s, text ? text : "");
-	fputs(style == STYLE_PLAIN ? "" : screen_plain(s), s->out);
+	line = text && append_text(&b, text, s->columns, false) == 0 ? buf_str(&b) : NULL;
+	fprintf(s->out, "%s%s%s\n", style == STYLE_PLAIN ? "" : screen_style(s, style),
+		line ? line : "", style == STYLE_PLAIN ? "" : screen_plain(s));
+	buf_release(&b);
 }

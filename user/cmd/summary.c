@@ -58,9 +58,7 @@ static void print_host(struct screen *s, struct profile *p, const struct query_s
 		     meta_or(p, "host", "unknown host"), meta_or(p, "kernel", "of unknown version"),
 		     cpus, cpus == 1 ? "" : "s", *size ? ", " : "", size) < 0)
 		return;
-	fputs(screen_style(s, STYLE_BOLD), s->out);
-	print_line(s, line);
-	fputs(screen_plain(s), s->out);
+	print_cut(s, STYLE_BOLD, "%s", line);
 	free(line);
 }
 

@@ -141,6 +141,12 @@ static int place_again(struct folder *f, uint32_t i, uint32_t first)
 	return 0;
 }
 
+/* What lies between a process and its first function is the same for all. */
+static bool is_process(const struct folder *f, uint32_t node)
+{
+	return f->result->items[f->fold.nodes[node].item].kind == QUERY_ITEM_PROCESS;
+}
+
 static int place_node(struct folder *f, uint32_t i)
 {
 	const struct query_node *n = &f->result->nodes[i];
@@ -165,7 +171,7 @@ static int place_node(struct folder *f, uint32_t i)
 		at = find_node(f, above.node, n->item, FOLD_FRAME);
 		if (!at)
 			return -ENOMEM;
-		f->fold.nodes[at].is_through |= above.is_through;
+		f->fold.nodes[at].is_through |= above.is_through && !is_process(f, above.node);
 	}
 	f->places[i].node = at;
 	query_value_add(&f->fold.nodes[at].self, &n->self);

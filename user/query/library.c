@@ -51,6 +51,9 @@ bool fold_is_library(const struct query_item *item, const struct hmap *exes)
 	case FRAME_NATIVE:
 		if (strcmp(item->binary, "[vdso]") == 0 || is_interpreter(item->binary))
 			return true;
+		/* Every executable's, by the C library's linker script: not its author's. */
+		if (strcmp(item->name, "_start") == 0)
+			return true;
 		if (hmap_get(exes, &item->binary))
 			return false;
 		/* An extension module lies among Python's own files. */
