@@ -3,12 +3,16 @@
 
 import json
 import math
+import os
+import pathlib
 import re
+import signal
 import subprocess
 
 import pytest
 from conftest import PROGRAMS
 from profile import folded, quality, rows
+from test_accounts import wait_for_recording
 
 PYTHON = "/usr/bin/python3.11"
 HZ = 499
@@ -115,3 +119,97 @@ def test_native_chain_by_frame_pointers(kymo, compiled):
                 bad += ns
     assert bad == 0
     assert good > 0.95 * total and total > 100 * 1e9 / 499
+
+
+# ---- every CPython, C and C++, and threads: one recording of all of them side by side ----
+
+VERSIONS = ["3.6", "3.7", "3.8", "3.9", "3.10", "3.11", "3.12", "3.13"]
+CPU_SECONDS = 0.8  # of each process; of each thread a third
+ALL_HZ = 997
+
+
+def interpreter(version):
+    """pyenv's, or the system's; None: there is none."""
+    root = pathlib.Path(os.environ.get("PYENV_ROOT", "/root/.pyenv")) / "versions"
+    found = sorted(root.glob(f"{version}.*/bin/python{version}")) + [p for p in [pathlib.Path(f"/usr/bin/python{version}")] if p.exists()]
+    return str(found[0].resolve()) if found else None
+
+
+def programs(compiled):
+    """name -> command that takes CPU time in one thread, and in three."""
+    all_ = {}
+    for v in VERSIONS:
+        if interpreter(v):
+            all_[f"python{v}"] = [interpreter(v), PROGRAMS / "shares.py", CPU_SECONDS, 1]
+            all_[f"python{v} threads"] = [interpreter(v), PROGRAMS / "shares.py", CPU_SECONDS / 3, 3]
+    for name, compiler, option in (("c", "gcc", "-xc"), ("c++", "g++", "-xc++")):
+        program = compiled("shares.c", option, "-O1", "-fno-omit-frame-pointer", "-fno-optimize-sibling-calls", compiler=compiler)
+        all_[f"{name} threads"] = [program, CPU_SECONDS / 3]
+    return all_
+
+
+@pytest.fixture(scope="module")
+def side_by_side(tmp_path_factory, compiled):
+    """(kymo, path, name -> (pid, CPU time by thread and function))"""
+    from conftest import Kymo
+
+    kymo = Kymo(tmp_path_factory.mktemp("all"))
+    path = kymo.cwd / "all.kymo"
+    commands = programs(compiled)
+    recorder = kymo.start("record", "-q", "-a", "-s", "cpu", "-F", ALL_HZ, "-o", path)
+    started = {}
+    try:
+        wait_for_recording(recorder, path)
+        # each in its turn beside a few others, not all at once: a start is not what is judged here
+        for name, command in commands.items():
+            started[name] = subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, text=True)
+            running = [p for p in started.values() if p.poll() is None]
+            if len(running) >= 4:
+                running[0].wait(120)
+        truth = {name: (p.pid, json.loads(p.communicate(timeout=120)[0])["threads"]) for name, p in started.items()}
+    finally:
+        for p in started.values():
+            p.kill()
+        recorder.send_signal(signal.SIGINT)
+        assert recorder.wait(60) == 0, recorder.stderr.read()
+    return kymo, path, truth
+
+
+def plain(frame):
+    """alpha of "alpha (shares.py:20)", "alpha(long)" and "gamma_"."""
+    return re.sub(r"[ (].*", "", frame).rstrip("_")
+
+
+NAMES = [f"python{v}{kind}" for v in VERSIONS for kind in ("", " threads")] + ["c threads", "c++ threads"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_shares_of_all(side_by_side, name):
+    """Four functions in each thread: exact ordered stacks, each share within four sigmas, nothing that cannot be."""
+    kymo, path, truth = side_by_side
+    if name not in truth:
+        pytest.skip(f"no {name.split()[0]}: neither pyenv nor the system has it")
+    pid, threads = truth[name]
+    period = int(rows(path, "SELECT value FROM meta WHERE key = 'period_ns.cpu'")[0]["value"])
+    weight = {(t, f): 0 for t in range(len(threads)) for f in FUNCTIONS}
+    callers = [f"call_{f}" for f in FUNCTIONS]
+    ours = {*FUNCTIONS, *callers, "thread_0", "thread_1", "thread_2", "work"}
+    for stack, ns in folded(kymo, path, "--pid", pid):
+        # the kernel has a function work_..., none by one of these names
+        names = [n for n in map(plain, stack) if n in ours]
+        if not any(n in FUNCTIONS or n in callers for n in names):
+            continue
+        thread, *rest = names
+        assert thread in ("thread_0", "thread_1", "thread_2"), stack
+        if rest[0] == "work":
+            rest = rest[1:]
+        assert rest in [[c] for c in callers] + [[f"call_{f}", f] for f in FUNCTIONS], stack
+        weight[int(thread[-1]), rest[0].replace("call_", "")] += ns
+    for t, spent in enumerate(threads):
+        total = sum(spent.values())
+        n = sum(weight[t, f] for f in FUNCTIONS) / period
+        assert abs(n - total / period) <= 4 * math.sqrt(n) + 0.02 * n, (t, n, total / period)
+        for f in FUNCTIONS:
+            p = spent[f] / total
+            sigma = math.sqrt(n * p * (1 - p))
+            assert abs(weight[t, f] / period - n * p) <= 4 * sigma, f"thread {t}, {f}: {weight[t, f] / period:.0f} samples, {n * p:.0f} expected, sigma {sigma:.1f}"
