@@ -34,6 +34,7 @@ struct accounts {
 	void *data;
 	struct hmap by_key; /* struct key -> struct account */
 	uint64_t sweep;
+	bool tell_all; /* the next sweep is a profile's first */
 	struct accounts_stats stats;
 };
 
@@ -189,7 +190,8 @@ static int tell(struct accounts *a, struct account *account, const struct kymo_c
 		bool ended)
 {
 	struct process_tick row = { .ended = ended };
-	bool changed = memory_changed(&account->told, total) || ended;
+	bool changed = memory_changed(&account->told, total) || ended ||
+		       (a->tell_all && !account->ended);
 
 	take_changes(&account->told, total, ended, &row.change);
 	changed |= row.change.cpu_ns || row.change.minor_faults || row.change.major_faults ||
@@ -256,9 +258,15 @@ int accounts_sweep_end(struct accounts *a, uint64_t begun_boot_ns)
 		if (q < 0)
 			r = q;
 	}
+	a->tell_all = false;
 	if (r == 0)
 		r = forget_gone(a);
 	return r;
+}
+
+void accounts_renew(struct accounts *a)
+{
+	a->tell_all = true;
 }
 
 int accounts_ended(struct accounts *a, const struct kymo_task *task)

@@ -29,6 +29,8 @@ int accounts_thread(struct accounts *a, const struct kymo_task *task);
 /* Processes that started after begun_boot_ns (CLOCK_BOOTTIME) wait for the next sweep: nothing else is known of
  * them yet. */
 int accounts_sweep_end(struct accounts *a, uint64_t begun_boot_ns);
+/* For a new profile: the next sweep tells every process, also those without a change. */
+void accounts_renew(struct accounts *a);
 /* A dead process's final totals: its last change goes into the open tick. */
 int accounts_ended(struct accounts *a, const struct kymo_task *task);
 

@@ -18,7 +18,10 @@ struct agent_options {
 	uint64_t tick_ns;
 	uint32_t sources; /* a bit (1 << KYMO_SOURCE_*) each of cpu, fault, io, gc, import */
 	const char *output;
-	bool all;	      /* the whole host */
+	uint64_t
+		rotate_ns; /* output is a folder: a new profile in it after so long; 0 = one file */
+	uint64_t keep;	   /* profiles that stay in the folder; 0 = all */
+	bool all;	   /* the whole host */
 	const uint32_t *pids; /* else these, and their children */
 	size_t pids_n;
 	char *const *command; /* else this; NULL-terminated */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/files.h"
+#include "agent/files_state.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -24,73 +24,6 @@
 #define LINES_FIRST_NS	NS_PER_SEC
 #define LINES_DOUBLINGS 5
 #define UNLINED_MAX	100000 /* frames of a file */
-
-enum file_state { FILE_NEW, FILE_ASKED, FILE_KNOWN };
-
-struct file {
-	uint64_t inode;
-	uint64_t generation; /* of the inode; 0 = not told yet */
-	uint32_t successor;  /* how many files had the inode before it */
-	uint32_t dev;
-	enum file_state state;
-	uint32_t binary; /* merge's id; 0 until a sample hits it */
-	uint32_t pid;	 /* the last process seen mapping it */
-	uint64_t start, end;
-	char *path;
-	struct build_id build_id;
-	/* frames that wait to be named */
-	struct merge_unnamed *unnamed;
-	size_t unnamed_n, unnamed_cap;
-	bool superseded; /* its inode is another file's by now: it cannot be read any more */
-	bool is_python;
-	uint32_t probes; /* KERN_SOURCE of each that it has the probes of */
-	bool queued;	 /* stands in the list of files with unnamed frames */
-	/* frames that have been asked for their names, and wait for lines */
-	struct merge_unnamed *unlined;
-	size_t unlined_n, unlined_cap;
-	uint64_t lines_due_ns;
-	uint8_t lines_asked; /* how often */
-	bool no_lines;	     /* it has no DWARF, or none that can be read */
-};
-
-/* A naming job that is out: whose frames the answer's names belong to. */
-struct name_job {
-	uint64_t cookie;
-	uint32_t file; /* index */
-	struct merge_unnamed *frames;
-	size_t frames_n;
-	bool used;
-};
-
-struct files {
-	struct kern *kern;
-	struct merge *merge;
-	struct worker *worker;
-	struct probes *probes;
-	struct jit *jit;
-	struct hmap by_key;    /* struct kymo_file_key -> uint32_t index into files */
-	struct hmap by_binary; /* binary id -> index */
-	struct file *files;
-	size_t files_n, files_cap;
-	size_t inspect_next; /* files before it have been asked for */
-	size_t inspect_out;  /* asked, not answered */
-	/* files whose tables are to be made; those before unwind_next have been asked for */
-	uint32_t *to_unwind;
-	size_t to_unwind_n, to_unwind_cap;
-	size_t unwind_next, unwind_out;
-	struct name_job *jobs;
-	size_t jobs_n, jobs_cap, jobs_out;
-	uint64_t next_cookie;
-	uint32_t *to_name; /* indexes of files with unnamed frames */
-	size_t to_name_n, to_name_cap;
-	uint32_t *to_line; /* indexes of files with frames without lines */
-	size_t to_line_n, to_line_cap, lines_out;
-	bool finishing; /* nothing more will come: no waiting for more of a file's frames */
-	/* files whose build-id came after their binary; the first `closed` are of closed ticks */
-	uint32_t *late;
-	size_t late_n, late_cap, late_closed;
-	struct files_stats stats;
-};
 
 int files_new(struct kern *kern, struct merge *merge, struct worker *worker, struct probes *probes,
 	      struct files **ret)
@@ -119,8 +52,10 @@ void files_free(struct files *f)
 		return;
 	for (size_t i = 0; i < f->files_n; i++) {
 		free(f->files[i].path);
-		free(f->files[i].unnamed);
-		free(f->files[i].unlined);
+		for (int p = 0; p < PROFILES; p++) {
+			frame_list_clear(&f->files[i].unnamed[p]);
+			frame_list_clear(&f->files[i].unlined[p]);
+		}
 	}
 	for (size_t i = 0; i < f->jobs_n; i++)
 		free(f->jobs[i].frames);
@@ -129,8 +64,11 @@ void files_free(struct files *f)
 	free(f->to_name);
 	free(f->to_line);
 	jit_free(f->jit);
+	jit_free(f->jit_retired);
 	free(f->to_unwind);
 	free(f->late);
+	free(f->late_retired);
+	merge_free(f->retired);
 	hmap_release(&f->by_key);
 	hmap_release(&f->by_binary);
 	free(f);
@@ -237,21 +175,22 @@ uint32_t files_binary(struct files *f, uint32_t pid, const struct proc_mapping *
 
 	if (!file)
 		return 0;
-	if (file->binary)
-		return file->binary;
+	if (file->binary[CURRENT])
+		return file->binary[CURRENT];
 	b = (struct binary){ .kind = BINARY_FILE,
 			     .path = file->path,
 			     .inode = file->inode,
 			     .dev = file->dev,
 			     .successor = file->successor,
 			     .build_id = file->build_id };
-	file->binary = merge_binary(f->merge, &b);
-	if (!file->binary)
+	file->sampled = true;
+	file->binary[CURRENT] = merge_binary(f->merge, &b);
+	if (!file->binary[CURRENT])
 		return 0;
-	index = hmap_put(&f->by_binary, &file->binary, NULL);
+	index = hmap_put(&f->by_binary, &file->binary[CURRENT], NULL);
 	if (index)
 		*index = (uint32_t)(file - f->files);
-	return file->binary;
+	return file->binary[CURRENT];
 }
 
 static struct worker_file reach(const struct file *file)
@@ -303,9 +242,8 @@ static int queue_unnamed(struct files *f, const struct merge_unnamed *u)
 		return 0;
 	}
 	file = &f->files[*index];
-	if (array_reserve(&file->unnamed, &file->unnamed_cap, file->unnamed_n + 1) < 0)
+	if (frame_list_add(&file->unnamed[CURRENT], u, 1) < 0)
 		return -ENOMEM;
-	file->unnamed[file->unnamed_n++] = *u;
 	if (file->queued)
 		return 0;
 	if (array_reserve(&f->to_name, &f->to_name_cap, f->to_name_n + 1) < 0)
@@ -315,7 +253,7 @@ static int queue_unnamed(struct files *f, const struct merge_unnamed *u)
 	return 0;
 }
 
-static int take_unnamed(struct files *f)
+int files_take_unnamed(struct files *f)
 {
 	_cleanup_free_ struct merge_unnamed *batch = malloc(TAKE_BATCH * sizeof(*batch));
 	size_t n;
@@ -344,10 +282,12 @@ static struct name_job *job_new(struct files *f)
 	return job;
 }
 
-/* A job about these frames of the file. 1 when it went out, 0 when the worker is full, -ENOMEM. */
+/* A job about the last frames of the file's list. 1 when it went out, 0 when the worker is full, -ENOMEM. */
 static int submit_job(struct files *f, const struct file *file, enum worker_job_kind kind,
-		      const struct merge_unnamed *u, size_t n)
+		      int profile, struct frame_list *list, size_t max)
 {
+	size_t n = list->n < max ? list->n : max;
+	const struct merge_unnamed *u = &list->items[list->n - n];
 	_cleanup_free_ struct merge_unnamed *frames = calloc(n, sizeof(*frames));
 	_cleanup_free_ uint64_t *offsets = calloc(n, sizeof(*offsets));
 	struct worker_file wf = reach(file);
@@ -361,23 +301,14 @@ static int submit_job(struct files *f, const struct file *file, enum worker_job_
 	if (worker_submit(f->worker, kind, &wf, offsets, n, f->next_cookie) < 0)
 		return 0;
 	*job = (struct name_job){ .cookie = f->next_cookie++,
+				  .profile = profile,
 				  .file = (uint32_t)(file - f->files),
 				  .frames = TAKE_PTR(frames),
 				  .frames_n = n,
 				  .used = true };
+	list->n -= n;
 	f->jobs_out++;
 	return 1;
-}
-
-/* One batch of the file's unnamed frames; as submit_job. */
-static int submit_batch(struct files *f, struct file *file)
-{
-	size_t n = file->unnamed_n < NAME_BATCH ? file->unnamed_n : NAME_BATCH;
-	int r = submit_job(f, file, WORKER_NAME, &file->unnamed[file->unnamed_n - n], n);
-
-	if (r > 0)
-		file->unnamed_n -= n;
-	return r;
 }
 
 static void submit_names(struct files *f)
@@ -385,54 +316,54 @@ static void submit_names(struct files *f)
 	while (f->to_name_n > 0) {
 		struct file *file = &f->files[f->to_name[f->to_name_n - 1]];
 
-		if (file->superseded) {
-			f->stats.failed_names++;
-			file->unnamed_n = 0;
+		f->stats.failed_names += file->superseded;
+		/* The profile before waits for its end: it comes first. */
+		for (int p = PROFILES; p-- > 0;) {
+			struct frame_list *list = &file->unnamed[p];
+
+			while (list->n > 0 && !file->superseded)
+				if (submit_job(f, file, WORKER_NAME, p, list, NAME_BATCH) <= 0)
+					return;
+			frame_list_clear(list);
 		}
-		while (file->unnamed_n > 0)
-			if (submit_batch(f, file) <= 0)
-				return;
-		free(TAKE_PTR(file->unnamed));
-		file->unnamed_cap = 0;
 		file->queued = false;
 		f->to_name_n--;
 	}
 }
 
+static size_t unlined(const struct file *file)
+{
+	return file->unlined[CURRENT].n + file->unlined[RETIRED].n;
+}
+
 static int queue_lines(struct files *f, uint32_t index, const struct name_job *job)
 {
 	struct file *file = &f->files[index];
-	size_t n = job->frames_n;
+	struct frame_list *list = &file->unlined[job->profile];
 
-	if (file->no_lines || file->unlined_n + n > UNLINED_MAX)
+	if (file->no_lines || list->n + job->frames_n > UNLINED_MAX)
 		return 0;
-	if (!file->unlined_n) {
+	if (!unlined(file)) {
 		if (array_reserve(&f->to_line, &f->to_line_cap, f->to_line_n + 1) < 0)
 			return -ENOMEM;
 		file->lines_due_ns = clock_mono_ns() + (LINES_FIRST_NS << file->lines_asked);
-	}
-	if (array_reserve(&file->unlined, &file->unlined_cap, file->unlined_n + n) < 0)
-		return -ENOMEM;
-	if (!file->unlined_n)
 		f->to_line[f->to_line_n++] = index;
-	memcpy(&file->unlined[file->unlined_n], job->frames, n * sizeof(*job->frames));
-	file->unlined_n += n;
-	return 0;
+	}
+	return frame_list_add(list, job->frames, job->frames_n);
 }
 
 /* False: nothing more can be asked now. */
 static bool submit_lines_of(struct files *f, struct file *file)
 {
-	size_t n = file->unlined_n < LINES_BATCH ? file->unlined_n : LINES_BATCH;
+	int profile = file->unlined[RETIRED].n ? RETIRED : CURRENT;
 
 	if (file->no_lines || file->superseded) {
-		file->unlined_n = 0;
+		file->unlined[CURRENT].n = file->unlined[RETIRED].n = 0;
 		return true;
 	}
-	if (submit_job(f, file, WORKER_LINES, &file->unlined[file->unlined_n - n], n) <= 0)
+	if (submit_job(f, file, WORKER_LINES, profile, &file->unlined[profile], LINES_BATCH) <= 0)
 		return false;
 	f->lines_out++;
-	file->unlined_n -= n;
 	if (file->lines_asked < LINES_DOUBLINGS)
 		file->lines_asked++;
 	return true;
@@ -446,15 +377,15 @@ static void submit_lines(struct files *f)
 	for (size_t i = 0; i < f->to_line_n && !f->lines_out && !f->to_name_n;) {
 		struct file *file = &f->files[f->to_line[i]];
 
-		if (now < file->lines_due_ns && !f->finishing) {
+		if (now < file->lines_due_ns && !f->finishing && !file->unlined[RETIRED].n) {
 			i++;
 			continue;
 		}
-		if (!submit_lines_of(f, file))
+		if (unlined(file) && !submit_lines_of(f, file))
 			return;
-		if (!file->unlined_n) {
-			free(TAKE_PTR(file->unlined));
-			file->unlined_cap = 0;
+		if (!unlined(file)) {
+			frame_list_clear(&file->unlined[CURRENT]);
+			frame_list_clear(&file->unlined[RETIRED]);
 			f->to_line[i] = f->to_line[--f->to_line_n];
 		}
 	}
@@ -557,12 +488,16 @@ static int take_inspect(struct files *f, const struct worker_reply *reply)
 	tell_probes(f, file, &reply->facts);
 	if (reply->facts.is_elf && ask_unwind(f, (uint32_t)reply->cookie) < 0)
 		return -ENOMEM;
-	if (!file->binary || !file->build_id.size)
+	if (!file->build_id.size)
 		return 0;
-	if (array_reserve(&f->late, &f->late_cap, f->late_n + 1) < 0)
-		return -ENOMEM;
-	f->late[f->late_n++] = (uint32_t)reply->cookie;
-	return 0;
+	if (file->binary[CURRENT]) {
+		if (array_reserve(&f->late, &f->late_cap, f->late_n + 1) < 0)
+			return -ENOMEM;
+		f->late[f->late_n++] = (uint32_t)reply->cookie;
+	}
+	return f->retired && file->binary[RETIRED]
+		       ? files_late_retired_add(f, (uint32_t)reply->cookie)
+		       : 0;
 }
 
 void files_tick_closed(struct files *f)
@@ -570,29 +505,42 @@ void files_tick_closed(struct files *f)
 	f->late_closed = f->late_n;
 }
 
-static int add_build_ids(struct files *f, struct late_names **names)
+static int add_build_ids(struct files *f, const uint32_t *late, size_t n, int profile,
+			 struct late_names **names)
 {
 	struct late_names *l;
 
-	if (!f->late_closed)
+	if (!n)
 		return 0;
 	l = names_get(names);
 	if (!l)
 		return -ENOMEM;
-	l->binaries = calloc(f->late_closed, sizeof(*l->binaries));
+	l->binaries = calloc(n, sizeof(*l->binaries));
 	if (!l->binaries)
 		return -ENOMEM;
-	for (size_t i = 0; i < f->late_closed; i++) {
-		const struct file *file = &f->files[f->late[i]];
+	for (size_t i = 0; i < n; i++) {
+		const struct file *file = &f->files[late[i]];
 
-		l->binaries[l->binaries_n++] = (struct binary){ .id = file->binary,
+		l->binaries[l->binaries_n++] = (struct binary){ .id = file->binary[profile],
 								.kind = BINARY_FILE,
 								.build_id = file->build_id };
 	}
-	memmove(f->late, f->late + f->late_closed, (f->late_n - f->late_closed) * sizeof(*f->late));
-	f->late_n -= f->late_closed;
-	f->late_closed = 0;
 	return 0;
+}
+
+static int take_build_ids(struct files *f, struct files_names *names)
+{
+	int r = add_build_ids(f, f->late, f->late_closed, CURRENT, &names->current);
+
+	if (r == 0) {
+		f->late_n -= f->late_closed;
+		memmove(f->late, f->late + f->late_closed, f->late_n * sizeof(*f->late));
+		f->late_closed = 0;
+		r = add_build_ids(f, f->late_retired, f->late_retired_n, RETIRED, &names->retired);
+	}
+	if (r == 0)
+		f->late_retired_n = 0;
+	return r;
 }
 
 static struct name_job *job_find(struct files *f, uint64_t cookie)
@@ -607,6 +555,7 @@ static int add_names(struct files *f, const struct name_job *job, const struct w
 		     struct late_names *l)
 {
 	struct frame_name *n = reallocarray(l->names, l->names_n + reply->names_n, sizeof(*n));
+	struct merge *merge = job->profile == RETIRED ? f->retired : f->merge;
 
 	if (!n)
 		return -ENOMEM;
@@ -614,73 +563,85 @@ static int add_names(struct files *f, const struct name_job *job, const struct w
 	for (size_t i = 0; i < reply->names_n && i < job->frames_n; i++) {
 		const struct worker_name *name = &reply->names[i];
 		struct function fn = { .kind = FRAME_NATIVE,
-				       .binary = f->files[job->file].binary,
+				       .binary = f->files[job->file].binary[job->profile],
 				       .name = (char *)name->name,
 				       .file = (char *)name->file };
 
 		if (!name->name[0])
 			continue;
-		l->names[l->names_n] =
-			(struct frame_name){ .frame = job->frames[i].frame,
-					     .function = merge_function(f->merge, &fn),
-					     .line = name->line };
+		l->names[l->names_n] = (struct frame_name){ .frame = job->frames[i].frame,
+							    .function = merge_function(merge, &fn),
+							    .line = name->line };
 		l->names_n += l->names[l->names_n].function != 0;
 	}
 	return 0;
 }
 
-static int take_names(struct files *f, const struct worker_reply *reply, struct late_names **names)
+static struct late_names *names_of(struct files_names *names, const struct name_job *job)
+{
+	return names_get(job->profile == RETIRED ? &names->retired : &names->current);
+}
+
+/* The answer's job; NULL: of a profile that has ended meanwhile. */
+static struct name_job *job_done(struct files *f, const struct worker_reply *reply)
 {
 	struct name_job *job = job_find(f, reply->cookie);
+
+	f->jobs_out -= job != NULL;
+	return job;
+}
+
+static int take_names(struct files *f, const struct worker_reply *reply, struct files_names *names)
+{
+	struct name_job *job = job_done(f, reply);
 	struct late_names *l;
 	int r = 0;
 
 	if (!job)
-		return -EBADMSG;
-	f->jobs_out--;
+		return 0;
 	if (reply->error < 0) {
 		f->stats.failed_names++;
 	} else {
-		l = names_get(names);
+		l = names_of(names, job);
 		r = l ? add_names(f, job, reply, l) : -ENOMEM;
 		if (r == 0)
 			r = queue_lines(f, job->file, job);
 	}
-	free(job->frames);
-	*job = (struct name_job){ 0 };
+	name_job_release(job);
 	return r;
 }
 
-static int take_lines(struct files *f, const struct worker_reply *reply, struct late_names **names)
+static int take_lines(struct files *f, const struct worker_reply *reply, struct files_names *names)
 {
-	struct name_job *job = job_find(f, reply->cookie);
+	struct name_job *job = job_done(f, reply);
 	struct late_names *l;
+	struct file *file;
 	int r = 0;
 
-	if (!job)
-		return -EBADMSG;
-	f->jobs_out--;
 	f->lines_out--;
+	if (!job)
+		return 0;
+	file = &f->files[job->file];
 	if (reply->error < 0) {
 		/* Most files have none; of others the symbols must do. */
-		f->files[job->file].no_lines = reply->error != -EAGAIN;
+		file->no_lines = reply->error != -EAGAIN;
 		f->stats.failed_lines += reply->error != -ENOENT;
 	} else {
-		l = names_get(names);
-		r = l ? lines_add(f->merge, f->files[job->file].binary, job->frames, job->frames_n,
-				  reply, l)
+		l = names_of(names, job);
+		r = l ? lines_add(job->profile == RETIRED ? f->retired : f->merge,
+				  file->binary[job->profile], job->frames, job->frames_n, reply, l)
 		      : -ENOMEM;
 	}
-	free(job->frames);
-	*job = (struct name_job){ 0 };
+	name_job_release(job);
 	return r;
 }
 
-static int take_map(struct files *f, const struct worker_reply *reply, struct late_names **names)
+static int take_map(struct files *f, const struct worker_reply *reply, struct files_names *names)
 {
-	struct late_names *l = names_get(names);
+	bool retired = f->jit_retired && jit_asked(f->jit_retired, reply);
+	struct late_names *l = names_get(retired ? &names->retired : &names->current);
 
-	return l ? jit_take(f->jit, reply, l) : -ENOMEM;
+	return l ? jit_take(retired ? f->jit_retired : f->jit, reply, l) : -ENOMEM;
 }
 
 void files_memory(struct files *f, uint32_t binary, const struct kymo_who *who)
@@ -688,43 +649,54 @@ void files_memory(struct files *f, uint32_t binary, const struct kymo_who *who)
 	jit_seen(f->jit, binary, who);
 }
 
-int files_pump(struct files *f, struct late_names **ret_names)
+static int take_replies(struct files *f, struct files_names *names)
 {
-	struct late_names *names = NULL;
 	struct worker_reply *reply;
 	int r = 0;
 
 	while ((reply = worker_fetch(f->worker))) {
 		int q = reply->kind == WORKER_INSPECT  ? take_inspect(f, reply)
 			: reply->kind == WORKER_UNWIND ? take_unwind(f, reply)
-			: reply->kind == WORKER_LINES  ? take_lines(f, reply, &names)
-			: reply->kind == WORKER_MAP    ? take_map(f, reply, &names)
-						       : take_names(f, reply, &names);
+			: reply->kind == WORKER_LINES  ? take_lines(f, reply, names)
+			: reply->kind == WORKER_MAP    ? take_map(f, reply, names)
+						       : take_names(f, reply, names);
 
 		worker_reply_free(reply);
 		if (q < 0)
 			r = q;
 	}
-	if (add_build_ids(f, &names) < 0)
+	return r;
+}
+
+int files_pump(struct files *f, struct files_names *ret)
+{
+	struct files_names names = { 0 };
+	int r = take_replies(f, &names);
+
+	if (take_build_ids(f, &names) < 0)
 		r = -ENOMEM;
 	submit_inspects(f);
 	submit_unwinds(f);
-	if (take_unnamed(f) < 0)
+	if (files_take_unnamed(f) < 0)
 		r = -ENOMEM;
 	submit_names(f);
+	if (f->jit_retired)
+		jit_submit(f->jit_retired, true);
 	jit_submit(f->jit, f->finishing);
 	submit_lines(f);
 	/* Functions given since the last tick are the next tick's, unless names go out before it. */
-	if (names && merge_take_functions(f->merge, names) < 0)
+	if (names.current && merge_take_functions(f->merge, names.current) < 0)
 		r = -ENOMEM;
-	*ret_names = names;
+	if (names.retired && merge_take_functions(f->retired, names.retired) < 0)
+		r = -ENOMEM;
+	*ret = names;
 	return r;
 }
 
 size_t files_pending(struct files *f)
 {
 	return f->jobs_out + f->inspect_out + f->to_name_n + f->to_line_n + jit_pending(f->jit) +
-	       (f->files_n - f->inspect_next);
+	       (f->jit_retired ? jit_pending(f->jit_retired) : 0) + (f->files_n - f->inspect_next);
 }
 
 void files_finish(struct files *f)
@@ -756,7 +728,7 @@ size_t files_without_probes(const struct files *f, enum kymo_source source,
 	for (size_t i = 0; i < f->files_n && n < max; i++) {
 		const struct file *file = &f->files[i];
 
-		if (file->is_python && file->binary && !(file->probes & KERN_SOURCE(source)))
+		if (file->is_python && file->sampled && !(file->probes & KERN_SOURCE(source)))
 			ret[n++] = (struct files_python){ file->path, file->pid };
 	}
 	return n;

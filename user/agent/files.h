@@ -33,11 +33,24 @@ uint32_t files_binary(struct files *f, uint32_t pid, const struct proc_mapping *
 /* A frame in memory without a file, whose binary that is: its process may write a perf map. */
 void files_memory(struct files *f, uint32_t binary, const struct kymo_who *who);
 
+/* What came; NULL when nothing did. The caller owns both. */
+struct files_names {
+	struct late_names *current;
+	struct late_names *retired; /* for the profile before (files_renew) */
+};
 /*
  * Hands waiting files and unnamed frames to the worker, takes its answers: interpreters go
- * to the kernel side, names into *ret_names (NULL when there are none; caller owns).
+ * to the kernel side, names into *ret.
  */
-int files_pump(struct files *f, struct late_names **ret_names);
+int files_pump(struct files *f, struct files_names *ret);
+/*
+ * A new profile begins, right behind a closed tick: merge is renewed with all that is known here. Frames of the
+ * old one go on to be named until files_retired_end; one that is retired already ends at once.
+ */
+int files_renew(struct files *f);
+/* Nothing is waited for any more on behalf of the old profile (true where there is none). */
+bool files_retired_named(const struct files *f);
+void files_retired_end(struct files *f);
 /* A tick was closed and handed on: binaries that it told of may get their build-ids. */
 void files_tick_closed(struct files *f);
 /* Jobs and frames that still wait for an answer. */

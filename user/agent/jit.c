@@ -17,6 +17,7 @@
 #define AGAIN_NS      NS_PER_SEC
 #define DOUBLINGS     5
 #define IDLE_NS	      (60 * NS_PER_SEC)
+#define COOKIES	      (1ULL << 32) /* of one profile */
 
 struct runtime {
 	uint32_t binary; /* 0 = this place is free */
@@ -75,6 +76,37 @@ void jit_free(struct jit *j)
 	free(j->runtimes);
 	hmap_release(&j->by_binary);
 	free(j);
+}
+
+int jit_renew(struct jit *j, struct merge *old_merge, struct jit **ret_old)
+{
+	struct jit *old, fresh;
+	int r = jit_new(j->merge, j->worker, &old);
+
+	if (r < 0)
+		return r;
+	fresh = *old;
+	*old = *j;
+	old->merge = old_merge;
+	*j = fresh;
+	j->stats = old->stats;
+	/* Answers to the old one are told from ours by their cookies. */
+	j->last_cookie = old->last_cookie + COOKIES;
+	*ret_old = old;
+	return 0;
+}
+
+static struct job *find_job(struct jit *j, uint64_t cookie)
+{
+	for (size_t i = 0; i < OUT_MAX && cookie; i++)
+		if (j->jobs[i].cookie == cookie)
+			return &j->jobs[i];
+	return NULL;
+}
+
+bool jit_asked(const struct jit *j, const struct worker_reply *reply)
+{
+	return find_job((struct jit *)j, reply->cookie) != NULL;
 }
 
 /* Whoever has not been seen for a while and waits for nothing makes room. */
@@ -271,15 +303,12 @@ static void take_error(struct jit *j, struct runtime *p, const struct job *job, 
 
 int jit_take(struct jit *j, const struct worker_reply *reply, struct late_names *l)
 {
-	struct job *job = NULL;
+	struct job *job = find_job(j, reply->cookie);
 	struct runtime *p;
 	int r = 0;
 
-	for (size_t i = 0; i < OUT_MAX && !job; i++)
-		if (j->jobs[i].cookie == reply->cookie)
-			job = &j->jobs[i];
-	if (!job || !reply->cookie)
-		return -EBADMSG;
+	if (!job)
+		return 0; /* of a profile that has ended meanwhile */
 	p = &j->runtimes[job->runtime];
 	p->is_out = false;
 	if (reply->error < 0)

@@ -38,8 +38,10 @@
 #define INSPECT_NS (1500 * NS_PER_MSEC)
 /* An exited process is forgotten when its last samples must have come. */
 #define FORGET_NS (2 * NS_PER_SEC)
+/* How long a profile that another has followed is kept open for names that still come. */
+#define RETIRED_NS (60 * NS_PER_SEC)
 
-#define CODES_MAX 65536
+#define CODES_MAX  65536
 
 struct pipeline {
 	struct pipeline_options options;
@@ -65,9 +67,12 @@ struct pipeline {
 	uint64_t end_ns, wall_ns;
 	struct health closing_health;
 	uint64_t health_span_ns;
+	uint64_t rotate_due_ns; /* 0 = never */
+	uint64_t retired_ns; /* when the profile before was followed by another; 0 = it has ended */
 
 	struct quality_state quality;
 	struct pipeline_stats stats;
+	bool stopping;
 	int error; /* of a handler, for pipeline_step */
 };
 
@@ -406,9 +411,9 @@ void pipeline_free(struct pipeline *p)
 	free(p);
 }
 
-int pipeline_set_store(struct pipeline *p, struct store *store)
+int pipeline_set_store(struct pipeline *p, struct store *store, const struct writer_output *output)
 {
-	return writer_new(store, &p->writer);
+	return writer_new(store, output, &p->writer);
 }
 
 int pipeline_follow(struct pipeline *p, uint32_t pid)
@@ -426,16 +431,47 @@ bool pipeline_follows_any(struct pipeline *p)
 	return kern_follows_any(p->kern);
 }
 
+static int retired_end(struct pipeline *p)
+{
+	if (!files_retired_named(p->files) && clock_mono_ns() < p->retired_ns + RETIRED_NS)
+		return 0;
+	p->retired_ns = 0;
+	files_retired_end(p->files);
+	return writer_retired_end(p->writer);
+}
+
 static int pump_names(struct pipeline *p)
 {
-	struct late_names *names;
-	int r = files_pump(p->files, &names);
+	struct files_names names;
+	int r = files_pump(p->files, &names), q = 0;
 
-	if (names && p->writer)
-		r = writer_names(p->writer, names);
+	if (names.retired)
+		q = writer_retired_names(p->writer, names.retired);
+	if (names.current && p->writer)
+		r = writer_names(p->writer, names.current);
 	else
-		late_names_free(names);
-	return r;
+		late_names_free(names.current);
+	if (q == 0 && p->retired_ns)
+		q = retired_end(p);
+	return r < 0 ? r : q;
+}
+
+/* Behind a closed tick, whose successor is empty yet: what follows goes into a new profile, complete in itself. */
+static int rotate(struct pipeline *p)
+{
+	int r = files_renew(p->files);
+
+	if (r < 0)
+		return r;
+	resolve_renew(p->resolve);
+	python_codes_renew(p->codes);
+	accounts_renew(p->accounts);
+	health_renew(p->health);
+	p->retired_ns = p->end_ns;
+	p->rotate_due_ns += p->options.rotate_ns;
+	if (p->rotate_due_ns <= p->end_ns)
+		p->rotate_due_ns = p->end_ns + p->options.rotate_ns;
+	return writer_next(p->writer);
 }
 
 static void wait_inspected(struct pipeline *p)
@@ -474,6 +510,7 @@ int pipeline_start(struct pipeline *p, uint64_t *ret_start_ns)
 	merge_tick_begin(p->merge, now);
 	p->start_ns = p->tick_start_ns = now;
 	p->due_ns = now + p->options.tick_ns;
+	p->rotate_due_ns = p->options.rotate_ns ? now + p->options.rotate_ns : 0;
 	*ret_start_ns = now;
 	return kern_start(p->kern);
 }
@@ -557,6 +594,8 @@ static int tick_close(struct pipeline *p)
 	r = writer_tick(p->writer, tick);
 	files_tick_closed(p->files);
 	probes_tick(p->probes, p->procs, clock_mono_ns());
+	if (r == 0 && p->rotate_due_ns && p->end_ns >= p->rotate_due_ns && !p->stopping)
+		r = rotate(p);
 	if (p->end_ns > FORGET_NS)
 		proc_forget_exited(p->procs, p->end_ns - FORGET_NS);
 	return r;
@@ -608,6 +647,7 @@ int pipeline_stop(struct pipeline *p)
 	const struct timespec lag = { .tv_nsec = LAG_NS };
 	int r = kern_stop(p->kern);
 
+	p->stopping = true;
 	if (r == 0 && p->closing)
 		r = tick_close(p);
 	if (r == 0)

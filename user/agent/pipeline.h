@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agent/writer.h"
 #include "store/store.h"
 
 struct pipeline;
@@ -17,17 +18,18 @@ struct pipeline;
 struct pipeline_options {
 	uint64_t cpu_period_ns;
 	uint64_t tick_ns;
-	uint32_t sources; /* KERN_SOURCE of each */
-	bool filter;	  /* only what pipeline_follow names, and its children */
-	bool no_cmdline;  /* no process gets a command line */
+	uint64_t rotate_ns; /* a new profile begins with the first tick after so long; 0 = never */
+	uint32_t sources;   /* KERN_SOURCE of each */
+	bool filter;	    /* only what pipeline_follow names, and its children */
+	bool no_cmdline;    /* no process gets a command line */
 };
 
 /* Opens everything but the store; nothing is sampled yet. -errno with *ret_message, one line. */
 int pipeline_open(const struct pipeline_options *options, struct pipeline **ret,
 		  char **ret_message);
 void pipeline_free(struct pipeline *p); /* NULL is allowed */
-/* The store is borrowed until pipeline_finish. */
-int pipeline_set_store(struct pipeline *p, struct store *store);
+/* The store is borrowed until pipeline_finish, as are those that output gives (may be NULL without rotate_ns). */
+int pipeline_set_store(struct pipeline *p, struct store *store, const struct writer_output *output);
 int pipeline_follow(struct pipeline *p, uint32_t pid);
 /* Whether any of the followed processes, or a child of theirs, still lives. */
 bool pipeline_follows_any(struct pipeline *p);

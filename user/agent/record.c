@@ -8,25 +8,21 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "agent/command.h"
 #include "agent/files.h"
+#include "agent/output.h"
 #include "agent/pipeline.h"
 #include "agent/progress.h"
 #include "base/array.h"
-#include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "base/version.h"
 #include "kern/kern.h"
-#include "model/sample.h"
 #include "proc/proc.h"
-#include "store/store.h"
 
 /* How long the end may wait for names: big binaries take a second or two to read. */
 #define NAMING_NS (15 * NS_PER_SEC)
@@ -36,7 +32,7 @@
 struct recording {
 	const struct agent_options *options;
 	struct pipeline *pipeline;
-	struct store *store;
+	struct output *output;
 	struct command command;
 	struct progress progress;
 	int signal_fd;
@@ -93,87 +89,6 @@ static void read_signals(struct recording *r)
 
 	while (read(r->signal_fd, &info, sizeof(info)) == sizeof(info))
 		on_signal(r, &info);
-}
-
-static int set_meta_number(struct store *s, const char *key, uint64_t value)
-{
-	char text[24];
-
-	snprintf(text, sizeof(text), "%" PRIu64, value);
-	return store_set_meta(s, key, text);
-}
-
-static int describe_selection(const struct agent_options *o, struct buf *out)
-{
-	int r = 0;
-
-	if (o->all)
-		return buf_append_str(out, "all");
-	if (o->command) {
-		r = buf_append_str(out, "command");
-		for (char *const *arg = o->command; *arg && r == 0; arg++)
-			if (!o->no_cmdline || arg == o->command)
-				r = buf_printf(out, " %s", *arg);
-		return r;
-	}
-	r = buf_append_str(out, "pids");
-	for (size_t i = 0; i < o->pids_n && r == 0; i++)
-		r = buf_printf(out, "%c%" PRIu32, i ? ',' : ' ', o->pids[i]);
-	return r;
-}
-
-/* Which, and what one sample of them stands for; of `io` every sample says so itself. */
-static int write_sources(struct store *s, const struct agent_options *o)
-{
-	struct buf names = { 0 };
-	int r = 0;
-
-	for (unsigned source = 1; source < KYMO_SOURCE_MAX && r == 0; source++)
-		if (o->sources & 1U << source)
-			r = buf_printf(&names, "%s%s", names.size ? "," : "", source_names[source]);
-	if (r == 0)
-		r = store_set_meta(s, "sources", buf_str(&names));
-	buf_release(&names);
-	if (r == 0 && o->sources & KERN_SOURCE(KYMO_SOURCE_CPU))
-		r = set_meta_number(s, "period_ns.cpu", sample_period_ns(o->hz));
-	if (r == 0 && o->sources & KERN_SOURCE(KYMO_SOURCE_FAULT))
-		r = set_meta_number(s, "period_faults.fault", KERN_FAULT_PERIOD);
-	return r;
-}
-
-static int write_meta(struct store *s, const struct agent_options *o)
-{
-	struct buf selection = { 0 };
-	struct utsname host;
-	int r;
-
-	if (uname(&host) < 0)
-		return -errno;
-	r = store_set_meta(s, "kymo.version", KYMO_VERSION);
-	if (r == 0)
-		r = store_set_meta(s, "host", host.nodename);
-	if (r == 0)
-		r = store_set_meta(s, "kernel", host.release);
-	if (r == 0)
-		r = store_set_meta(s, "arch", host.machine);
-	if (r == 0)
-		r = set_meta_number(s, "cpus", (uint64_t)sysconf(_SC_NPROCESSORS_ONLN));
-	if (r == 0)
-		r = set_meta_number(s, "page_bytes", (uint64_t)sysconf(_SC_PAGESIZE));
-	if (r == 0)
-		r = set_meta_number(s, "tick_ns", o->tick_ns);
-	if (r == 0)
-		r = write_sources(s, o);
-	if (r == 0)
-		r = set_meta_number(s, "start.wall_ns", clock_wall_ns());
-	if (r == 0)
-		r = set_meta_number(s, "start.mono_ns", clock_mono_ns());
-	if (r == 0)
-		r = describe_selection(o, &selection);
-	if (r == 0)
-		r = store_set_meta(s, "selection", buf_str(&selection));
-	buf_release(&selection);
-	return r;
 }
 
 /* What is followed, children that they have already included: the kernel side adds later ones itself. */
@@ -238,6 +153,7 @@ static int open_pipeline(struct recording *r)
 {
 	const struct pipeline_options options = { .cpu_period_ns = sample_period_ns(r->options->hz),
 						  .tick_ns = r->options->tick_ns,
+						  .rotate_ns = r->options->rotate_ns,
 						  .sources = r->options->sources,
 						  .filter = !r->options->all,
 						  .no_cmdline = r->options->no_cmdline };
@@ -249,19 +165,19 @@ static int open_pipeline(struct recording *r)
 	return q;
 }
 
-static int open_store(struct recording *r)
+static int open_output(struct recording *r)
 {
 	const struct agent_options *o = r->options;
 	_cleanup_free_ char *message = NULL;
-	int q = store_create(o->output, o->uid, o->gid, &r->store, &message);
+	struct writer_output next;
+	int q = output_open(o, &r->output, &message);
 
 	if (q < 0) {
 		log_error("%s", message ? message : strerror(-q));
 		return q;
 	}
-	q = write_meta(r->store, o);
-	if (q == 0)
-		q = pipeline_set_store(r->pipeline, r->store);
+	output_next(r->output, &next);
+	q = pipeline_set_store(r->pipeline, output_store(r->output), &next);
 	if (q < 0)
 		log_error("%s: cannot write the profile: %s", o->output, strerror(-q));
 	return q;
@@ -396,7 +312,7 @@ static int end(struct recording *r, int q)
 		log_error("%s: the disk has not taken a tick for ten minutes", r->options->output);
 	else if (q < 0)
 		log_error("%s: recording ended early: %s", r->options->output, strerror(-q));
-	e = store_finish(r->store);
+	e = output_finish(r->output);
 	if (e == -ESTALE && q == 0)
 		log_error("%s: the profile was removed while recording", r->options->output);
 	else if (e < 0 && q == 0)
@@ -441,7 +357,7 @@ static void summary(struct recording *r)
 	log_info("%s: %s, %" PRIu64 " ticks, %" PRIu64 " samples, %" PRIu64
 		 " lost, %s. Next: kymo report %s",
 		 r->options->output, text_duration(clock_mono_ns() - r->start_ns, duration),
-		 s.ticks, s.samples, s.lost, text_bytes(store_bytes(r->store), bytes),
+		 s.ticks, s.samples, s.lost, text_bytes(output_bytes(r->output), bytes),
 		 r->options->output);
 }
 
@@ -467,14 +383,14 @@ static int record(struct recording *r)
 	if (q == 0)
 		q = follow_all(r);
 	if (q == 0)
-		q = open_store(r);
+		q = open_output(r);
 	if (q < 0)
 		return q;
 	progress_init(&r->progress, r->options->quiet, r->options->output);
 	q = begin(r);
 	if (q < 0) {
 		(void)pipeline_finish(r->pipeline);
-		(void)store_finish(r->store);
+		(void)output_finish(r->output);
 		return q;
 	}
 	q = end(r, run(r));
@@ -496,7 +412,7 @@ int agent_record(const struct agent_options *options, int *ret_exit_code)
 					 ? 128 + (r.signal ? r.signal : SIGINT)
 					 : command_exit_code(&r.command);
 	pipeline_free(r.pipeline);
-	store_close(r.store);
+	output_free(r.output);
 	command_close(&r.command);
 	if (r.signal_fd >= 0)
 		close(r.signal_fd);

@@ -38,6 +38,11 @@ void resolve_free(struct resolve *r)
 	free(r);
 }
 
+void resolve_renew(struct resolve *r)
+{
+	hmap_clear(&r->kernel);
+}
+
 static struct sample_frame kernel_symbol(struct resolve *r, uint64_t address)
 {
 	const struct kallsyms *k = r->parts.kallsyms;

@@ -26,6 +26,8 @@ struct resolve_parts { /* all borrowed */
 
 int resolve_new(const struct resolve_parts *parts, struct resolve **ret);
 void resolve_free(struct resolve *r);
+/* merge's ids have started anew: forgets all that it holds. */
+void resolve_renew(struct resolve *r);
 /*
  * The sample's frames, leaf first: kernel, then user. `process` is its process's id in merge.
  * Owned by r, valid until the next call.

@@ -13,14 +13,27 @@
 /* Hollow ticks (their samples dropped) still carry the names that later ticks refer to. */
 #define WRITER_HOLLOW_MAX 600
 
+enum item_kind {
+	ITEM_TICK,
+	ITEM_NAMES,
+	ITEM_NEXT,	    /* another profile begins */
+	ITEM_RETIRED_NAMES, /* of the one before */
+	ITEM_RETIRED_END,
+};
+
 struct item {
 	struct item *next;
+	enum item_kind kind;
 	struct tick *tick;
 	struct late_names *names;
 };
 
 struct writer {
+	struct writer_output output;
+	/* the thread's own while it runs */
 	struct store *store;
+	struct store *retired; /* NULL = none */
+
 	pthread_t thread;
 	bool running;
 	pthread_mutex_t lock;
@@ -60,6 +73,43 @@ static struct item *writer_take(struct writer *w)
 	return i;
 }
 
+static int retired_end(struct writer *w)
+{
+	return w->retired ? w->output.end(w->output.data, TAKE_PTR(w->retired)) : 0;
+}
+
+/* The profile before stays open for the names that still come; one before that has had its time. */
+static int next_profile(struct writer *w)
+{
+	struct store *next;
+	int r = retired_end(w);
+
+	if (r == 0)
+		r = w->output.next(w->output.data, &next);
+	if (r < 0)
+		return r;
+	w->retired = w->store;
+	w->store = next;
+	return 0;
+}
+
+static int write_item(struct writer *w, const struct item *i)
+{
+	switch (i->kind) {
+	case ITEM_TICK:
+		return store_write_tick(w->store, i->tick);
+	case ITEM_NAMES:
+		return store_write_names(w->store, i->names);
+	case ITEM_NEXT:
+		return next_profile(w);
+	case ITEM_RETIRED_NAMES:
+		return w->retired ? store_write_names(w->retired, i->names) : 0;
+	case ITEM_RETIRED_END:
+		return retired_end(w);
+	}
+	return -EINVAL;
+}
+
 static void *writer_run(void *data)
 {
 	struct writer *w = data;
@@ -69,8 +119,7 @@ static void *writer_run(void *data)
 		int r = writer_error(w);
 
 		if (r == 0)
-			r = i->tick ? store_write_tick(w->store, i->tick)
-				    : store_write_names(w->store, i->names);
+			r = write_item(w, i);
 		item_free(i);
 
 		pthread_mutex_lock(&w->lock);
@@ -79,10 +128,18 @@ static void *writer_run(void *data)
 		w->bytes = store_bytes(w->store);
 		pthread_mutex_unlock(&w->lock);
 	}
+	if (w->retired) {
+		int r = retired_end(w);
+
+		pthread_mutex_lock(&w->lock);
+		if (r < 0 && w->error == 0)
+			w->error = r;
+		pthread_mutex_unlock(&w->lock);
+	}
 	return NULL;
 }
 
-int writer_new(struct store *store, struct writer **ret)
+int writer_new(struct store *store, const struct writer_output *output, struct writer **ret)
 {
 	struct writer *w = calloc(1, sizeof(*w));
 	int r;
@@ -90,6 +147,8 @@ int writer_new(struct store *store, struct writer **ret)
 	if (!w)
 		return -ENOMEM;
 	w->store = store;
+	if (output)
+		w->output = *output;
 	w->tail = &w->head;
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_cond_init(&w->wake, NULL);
@@ -140,28 +199,44 @@ static int writer_put(struct writer *w, struct item *new)
 	return r;
 }
 
-int writer_tick(struct writer *w, struct tick *tick)
+static int put(struct writer *w, enum item_kind kind, struct tick *tick, struct late_names *names)
 {
 	struct item *i = calloc(1, sizeof(*i));
 
 	if (!i) {
 		tick_free(tick);
+		late_names_free(names);
 		return -ENOMEM;
 	}
+	i->kind = kind;
 	i->tick = tick;
+	i->names = names;
 	return writer_put(w, i);
+}
+
+int writer_tick(struct writer *w, struct tick *tick)
+{
+	return put(w, ITEM_TICK, tick, NULL);
 }
 
 int writer_names(struct writer *w, struct late_names *names)
 {
-	struct item *i = calloc(1, sizeof(*i));
+	return put(w, ITEM_NAMES, NULL, names);
+}
 
-	if (!i) {
-		late_names_free(names);
-		return -ENOMEM;
-	}
-	i->names = names;
-	return writer_put(w, i);
+int writer_next(struct writer *w)
+{
+	return put(w, ITEM_NEXT, NULL, NULL);
+}
+
+int writer_retired_names(struct writer *w, struct late_names *names)
+{
+	return put(w, ITEM_RETIRED_NAMES, NULL, names);
+}
+
+int writer_retired_end(struct writer *w)
+{
+	return put(w, ITEM_RETIRED_END, NULL, NULL);
 }
 
 int writer_error(struct writer *w)

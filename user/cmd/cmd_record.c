@@ -25,9 +25,10 @@ static const char doc[] = "Record which code runs, with the host's health beside
 			  "  sudo kymo record -d 10\n"
 			  "  sudo kymo record -p 1234 -F 499\n"
 			  "  sudo kymo record -o build.kymo -- make -j8\n"
+			  "  sudo kymo record --rotate 1h --keep 24 -o day\n"
 			  "\nThen: kymo report, kymo ticks, kymo export -o flame.svg";
 
-enum { KEY_NO_CMDLINE = 0x100 };
+enum { KEY_NO_CMDLINE = 0x100, KEY_ROTATE, KEY_KEEP };
 
 static const struct argp_option options[] = {
 	{ "all", 'a', NULL, 0, "The whole host (the default)", 0 },
@@ -42,7 +43,15 @@ static const struct argp_option options[] = {
 	  "has probes); default cpu,fault,io",
 	  0 },
 	{ "output", 'o', "FILE", 0,
-	  "The profile (default profile.kymo; an older one is kept as .old)", 0 },
+	  "The profile (default profile.kymo; an older one is kept as .old), or the folder of "
+	  "--rotate (one that is there is continued)",
+	  0 },
+	{ "rotate", KEY_ROTATE, "TIME", 0,
+	  "Into a folder (-o): a new file in it after TIME (1s to 30d, as 1h), each whole in "
+	  "itself",
+	  0 },
+	{ "keep", KEY_KEEP, "N", 0, "With --rotate: keep the newest N files, remove older ones",
+	  0 },
 	{ "no-cmdline", KEY_NO_CMDLINE, NULL, 0,
 	  "Leave the arguments of programs out of the profile: they may hold secrets", 0 },
 	{ "quiet", 'q', NULL, 0, "No progress, no closing line", 0 },
@@ -101,6 +110,8 @@ static error_t check(const struct argp_state *state, struct arguments *a)
 		return options_error(state, "no COMMAND behind --");
 	if (given > 1)
 		return options_error(state, "-a, -p and a COMMAND exclude each other");
+	if (o->keep && !o->rotate_ns)
+		return options_error(state, "--keep goes with --rotate");
 	if (given == 0)
 		o->all = true;
 	o->pids = a->pids;
@@ -117,6 +128,32 @@ static error_t set(const struct argp_state *state, const char *what, const char 
 	if (!r)
 		*ret = value * scale;
 	return r;
+}
+
+/* A time with its unit: not to be taken for hours when seconds were meant. */
+static error_t set_rotate(const struct argp_state *state, struct agent_options *o, const char *arg)
+{
+	static const struct {
+		char unit;
+		uint64_t seconds;
+	} units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 'd', 86400 } };
+	_cleanup_free_ char *number = strdup(arg);
+	size_t n = strlen(arg);
+	uint64_t value;
+
+	if (!number)
+		return ENOMEM;
+	if (n)
+		number[n - 1] = '\0';
+	for (size_t i = 0; n && i < sizeof(units) / sizeof(units[0]); i++)
+		if (arg[n - 1] == units[i].unit &&
+		    text_parse_u64(number, 1, 30 * 86400, &value) == 0 &&
+		    value * units[i].seconds >= 1 && value * units[i].seconds <= 30 * 86400) {
+			o->rotate_ns = value * units[i].seconds * NS_PER_SEC;
+			return 0;
+		}
+	return options_error(state, "--rotate takes 1s to 30d, as 90s, 15m, 1h or 1d, not '%s'",
+			     arg);
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -148,6 +185,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case KEY_NO_CMDLINE:
 		o->no_cmdline = true;
 		return 0;
+	case KEY_ROTATE:
+		return set_rotate(state, o, arg);
+	case KEY_KEEP:
+		return set(state, "--keep", arg, 1, 1000000, 1, &o->keep);
 	case 'q':
 		o->quiet = true;
 		return 0;

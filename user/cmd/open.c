@@ -219,14 +219,25 @@ static uint64_t resolve_time(const struct time_option *t, const struct profile *
 
 /* ---- profiles ---- */
 
+static void tell_notes(const struct profile *p)
+{
+	size_t n;
+	const char *const *notes = profile_notes(p, &n);
+
+	for (size_t i = 0; i < n; i++)
+		log_warning("%s", notes[i]);
+}
+
 int input_open(const struct input_options *o, struct profile **ret)
 {
 	_cleanup_free_ char *message = NULL;
 	const char *path = o->path ? o->path : DEFAULT_PROFILE;
 	int r = profile_open(path, ret, &message);
 
-	if (r == 0)
+	if (r == 0) {
+		tell_notes(*ret);
 		return 0;
+	}
 	if (r == -ENOENT && !o->path)
 		log_error("no " DEFAULT_PROFILE
 			  " in this folder: name a profile, or make one with 'kymo record'");

@@ -141,3 +141,9 @@ int health_read(struct health_reader *r, struct health *ret)
 {
 	return read_all(r, ret);
 }
+
+void health_renew(struct health_reader *r)
+{
+	r->in.reading.renewed++;
+	r->in.reading.metric_last = 0;
+}

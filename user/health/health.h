@@ -18,5 +18,7 @@ void health_reader_free(struct health_reader *r);
 /* Reads now; *ret gets the changes since the reading before. A counter that went backwards is
  * absent in this tick. Fills ret->metrics with labelled metrics seen for the first time. */
 int health_read(struct health_reader *r, struct health *ret);
+/* For a new profile: from the next reading on labelled metrics are new again, with ids from 1. */
+void health_renew(struct health_reader *r);
 
 #endif

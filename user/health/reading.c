@@ -231,6 +231,10 @@ static void show(struct reading *r, struct member_set *set, struct member *m, si
 	/* Of the first reading nobody sees more than what it is the base for. */
 	if (value == 0 || !m->shown || r->number == 1)
 		return;
+	if (m->renewed != r->renewed) {
+		memset(m->metric, 0, sizeof(m->metric));
+		m->renewed = r->renewed;
+	}
 	if (!m->metric[series])
 		m->metric[series] = tell_metric(r, set, m, &set->series[series]);
 	if (!m->metric[series] || array_reserve(&r->labels, &r->labels_cap, r->labels_n + 1) < 0) {

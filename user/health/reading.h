@@ -27,6 +27,7 @@ struct member {
 	char *name;
 	uint64_t last[SERIES_MAX];
 	uint32_t metric[SERIES_MAX]; /* ids; 0 = not told yet */
+	uint32_t renewed;	     /* the ids of which they are */
 	uint32_t had;		     /* bits: values of the reading before */
 	uint32_t has;		     /* bits: of this one */
 	uint64_t seen;		     /* the last reading that had it */
@@ -53,6 +54,7 @@ struct reading {
 	bool changed[HEALTH_MAX], spoiled[HEALTH_MAX];
 
 	uint32_t metric_last;
+	uint32_t renewed; /* times that the ids started anew */
 	struct health_label *labels;
 	size_t labels_n, labels_cap;
 	struct health_metric *metrics; /* new ones */

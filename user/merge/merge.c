@@ -58,6 +58,27 @@ int merge_new(const struct merge_limits *limits, struct merge **ret)
 	return 0;
 }
 
+int merge_renew(struct merge *m, struct merge **ret_old)
+{
+	struct merge *fresh, *old = malloc(sizeof(*old));
+	int r = old ? merge_new(&m->limits, &fresh) : -ENOMEM;
+
+	if (r < 0) {
+		free(old);
+		return r;
+	}
+	*old = *m;
+	*m = *fresh;
+	free(fresh);
+	m->open->start_ns = old->open->start_ns;
+	m->thread_seen = old->thread_seen;
+	m->process_seen = old->process_seen;
+	merge_seen_init(old);
+	m->renewed = old->renewed + 1;
+	*ret_old = old;
+	return 0;
+}
+
 void merge_free(struct merge *m)
 {
 	if (!m)

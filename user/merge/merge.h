@@ -21,6 +21,12 @@ struct merge_limits {
 
 int merge_new(const struct merge_limits *limits, struct merge **ret);
 void merge_free(struct merge *m);
+/*
+ * For a new profile, right behind a closed tick: all ids start anew, and what is used again is told
+ * again. What was seen of threads goes on. *ret_old keeps the old ids, for the names of their frames
+ * that still come; nothing else may be asked of it. 0, or -ENOMEM with nothing changed.
+ */
+int merge_renew(struct merge *m, struct merge **ret_old);
 
 /* Ids: found or given. The structs' own id is ignored, strings are copied. 0 = no memory or at a
  * bound. */

@@ -8,8 +8,8 @@
 #define SEEN_MAX (1U << 17) /* threads, processes; at the bound all start anew */
 
 struct seen_thread {
-	uint32_t thread; /* id: another one is another life of the tid; 0 = none yet */
-	uint32_t pad;
+	uint32_t thread;  /* id: another one is another life of the tid; 0 = none yet */
+	uint32_t renewed; /* the ids of which it is one */
 	uint64_t start_ns;
 	uint64_t cpu_ns, minor_faults, major_faults, read_bytes, write_bytes;
 	uint64_t voluntary_switches, involuntary_switches;
@@ -46,9 +46,14 @@ int merge_seen_find(struct merge *m, const struct kymo_sample *head, uint32_t th
 
 	if (!last.thread || !last.process)
 		return -ENOMEM;
+	/* Ids have started anew: the thread has another one. */
+	if (last.thread->renewed != m->renewed && last.thread->thread &&
+	    last.thread->start_ns == head->who.thread_start_ns)
+		last.thread->thread = thread;
 	/* A reused id: what is there belongs to somebody else. */
 	if (last.thread->thread != thread)
 		last.thread->thread = 0;
+	last.thread->renewed = m->renewed;
 	if (last.process->start_ns != head->who.process_start_ns)
 		*last.process = (struct seen_process){ .start_ns = head->who.process_start_ns };
 	*ret = last;
@@ -73,6 +78,7 @@ static void take_thread(struct seen_thread *last, const struct kymo_sample *head
 			(int64_t)(c->involuntary_switches - last->involuntary_switches);
 	}
 	*last = (struct seen_thread){ .thread = thread,
+				      .renewed = last->renewed,
 				      .start_ns = head->who.thread_start_ns,
 				      .cpu_ns = c->cpu_ns,
 				      .minor_faults = c->minor_faults,

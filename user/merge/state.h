@@ -51,6 +51,7 @@ struct merge {
 	size_t recent_n;
 	struct identities processes, threads;
 	struct hmap thread_seen, process_seen; /* tid, pid -> the last counters */
+	uint32_t renewed;		       /* times that all ids started anew */
 	uint32_t binary_last, function_last, process_last, thread_last;
 	uint32_t dropped_stack; /* "[dropped: too many stacks]"; 0 = not made yet */
 	uint32_t

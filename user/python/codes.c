@@ -279,6 +279,15 @@ uint32_t python_codes_line(struct python_code *shown, int32_t instruction)
 	return l->line;
 }
 
+void python_codes_renew(struct python_codes *c)
+{
+	size_t pos = 0;
+	void *value;
+
+	while (hmap_next(&c->codes, &pos, NULL, &value))
+		(*(struct code **)value)->shown.function = 0;
+}
+
 void python_codes_process_ended(struct python_codes *c, uint32_t pid, uint64_t process_start_ns)
 {
 	struct process_key key = { .start_ns = process_start_ns, .pid = pid };

@@ -46,6 +46,8 @@ int python_codes_add(struct python_codes *c, const struct kymo_code *head, const
 struct python_code *python_codes_find(struct python_codes *c, uint32_t pid,
 				      uint64_t process_start_ns, uint64_t address,
 				      uint32_t generation);
+/* For a new profile: every code's `function` is 0 again. */
+void python_codes_renew(struct python_codes *c);
 uint32_t python_codes_line(struct python_code *code, int32_t instruction);
 void python_codes_process_ended(struct python_codes *c, uint32_t pid, uint64_t process_start_ns);
 

@@ -9,6 +9,7 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/hmap.h"
+#include "base/strings.h"
 #include "query/aggregate.h"
 #include "query/rows.h"
 #include "query/segment.h"
@@ -17,24 +18,55 @@ struct collector {
 	struct query_accounts accounts;
 	size_t cap;
 	const struct query_selection *selection;
+	const struct profile *profile;
 	const struct segment *segment; /* the one at hand */
 	struct hmap selected;	       /* its tick ids */
 	struct hmap index;	       /* struct process * -> index */
+	struct hmap same;	       /* struct meaning -> struct place */
+	struct strings *strings;
+};
+
+/* A process that goes on in the next segment has a row of its own there. */
+struct meaning {
+	uint64_t start_ns;
+	uint32_t pid, comm, exe, cmdline;
+};
+
+struct place {
+	const struct segment
+		*segment; /* the last that has it: within one, two rows are two programs */
+	size_t index;
 };
 
 static void collector_release(struct collector *c)
 {
 	hmap_release(&c->selected);
 	hmap_release(&c->index);
+	hmap_release(&c->same);
+	if (c->strings)
+		strings_free(c->strings);
 	query_accounts_release(&c->accounts);
 }
 
-static int find_account(struct collector *c, const struct process *process,
-			struct query_account **ret)
+static struct place *find_place(struct collector *c, const struct process *process, bool *ret_new)
+{
+	char comm[sizeof(process->comm) + 1] = "";
+	struct meaning key = { .start_ns = process->start_ns, .pid = process->pid };
+
+	memcpy(comm, process->comm, sizeof(process->comm));
+	if (strings_intern(c->strings, comm, &key.comm) < 0 ||
+	    strings_intern(c->strings, process->exe, &key.exe) < 0 ||
+	    strings_intern(c->strings, process->cmdline, &key.cmdline) < 0)
+		return NULL;
+	return hmap_put(&c->same, &key, ret_new);
+}
+
+static int find_account(struct collector *c, const struct segment *segment,
+			const struct process *process, struct query_account **ret)
 {
 	struct query_accounts *a = &c->accounts;
 	uint32_t *index;
-	bool is_new;
+	bool is_new, is_first;
 	int r = array_reserve(&a->items, &c->cap, a->n + 1);
 
 	if (r < 0)
@@ -43,8 +75,16 @@ static int find_account(struct collector *c, const struct process *process,
 	if (!index)
 		return -ENOMEM;
 	if (is_new) {
-		*index = (uint32_t)a->n;
-		a->items[a->n++] = (struct query_account){ .process = process };
+		struct place *place = find_place(c, process, &is_first);
+
+		if (!place)
+			return -ENOMEM;
+		if (is_first || place->segment == segment) {
+			place->index = a->n;
+			a->items[a->n++] = (struct query_account){ .process = process };
+		}
+		place->segment = segment;
+		*index = (uint32_t)place->index;
 	}
 	*ret = &a->items[*index];
 	return 0;
@@ -83,7 +123,7 @@ static int collect_tick(void *data, uint32_t tick, const struct process_tick *p)
 	if (!process || !hmap_get(&c->selected, &tick) ||
 	    !query_selects_process(c->selection, process))
 		return 0;
-	r = find_account(c, process, &account);
+	r = find_account(c, c->segment, process, &account);
 	if (r < 0)
 		return r;
 	add_change(&account->total, &p->change);
@@ -95,12 +135,13 @@ static int collect_tick(void *data, uint32_t tick, const struct process_tick *p)
 static int collect_row(void *data, const struct query_row *row)
 {
 	const struct query_value v = { row->row->weight, row->row->count };
+	struct collector *c = data;
 	struct query_account *account;
 	int r;
 
 	if (row->process->id == 0)
 		return 0;
-	r = find_account(data, row->process, &account);
+	r = find_account(c, &c->profile->segments[row->segment], row->process, &account);
 	if (r == 0)
 		query_value_add(&account->sampled, &v);
 	return r;
@@ -157,10 +198,11 @@ static int compare_accounts(const void *pa, const void *pb)
 
 int query_accounts(struct profile *p, const struct query_selection *s, struct query_accounts *ret)
 {
-	_cleanup_(collector_release) struct collector c = { .selection = s };
-	int r = 0;
+	_cleanup_(collector_release) struct collector c = { .selection = s, .profile = p };
+	int r = strings_new(0, &c.strings);
 
 	hmap_init(&c.index, sizeof(struct process *), sizeof(uint32_t), 0);
+	hmap_init(&c.same, sizeof(struct meaning), sizeof(struct place), 0);
 	count_ticks(&c, p);
 	for (uint32_t i = 0; r == 0 && i < p->segments_n; i++)
 		r = collect_segment(&c, p, i);

@@ -26,22 +26,6 @@ int profile_fail(struct profile *p, const struct segment *s, int error)
 	return error;
 }
 
-static void segment_release(struct segment *s)
-{
-	idmap_release(&s->binaries);
-	idmap_release(&s->functions);
-	idmap_release(&s->frames);
-	idmap_release(&s->stacks);
-	idmap_release(&s->processes);
-	idmap_release(&s->threads);
-	free(s->inlines_end);
-	if (s->loaded)
-		store_tables_release(&s->tables);
-	if (s->reader)
-		store_reader_close(s->reader);
-	free(s->path);
-}
-
 void profile_close(struct profile *p)
 {
 	if (!p)
@@ -49,73 +33,13 @@ void profile_close(struct profile *p)
 	for (size_t i = 0; i < p->segments_n; i++)
 		segment_release(&p->segments[i]);
 	free(p->segments);
+	for (size_t i = 0; i < p->notes_n; i++)
+		free(p->notes[i]);
+	free(p->notes);
 	free(p->ticks);
 	free(p->message);
 	free(p->path);
 	free(p);
-}
-
-/* Appends the segment's ticks to the profile's. */
-static int profile_add_ticks(struct profile *p, uint32_t segment)
-{
-	_cleanup_free_ struct store_tick *ticks = NULL;
-	struct segment *s = &p->segments[segment];
-	size_t cap = p->ticks_n, n = 0;
-	int r;
-
-	r = store_read_ticks(s->reader, &ticks, &n);
-	if (r < 0)
-		return profile_fail(p, s, r);
-	if (n == 0)
-		return 0;
-	r = array_reserve(&p->ticks, &cap, p->ticks_n + n);
-	if (r < 0)
-		return profile_fail(p, NULL, r);
-	for (size_t i = 0; i < n; i++)
-		p->ticks[p->ticks_n++] = (struct profile_tick){
-			.segment = segment,
-			.id = ticks[i].id,
-			.start_ns = ticks[i].start_ns,
-			.end_ns = ticks[i].end_ns,
-			.wall_ns = ticks[i].wall_ns,
-			.rows = ticks[i].rows,
-			.health = ticks[i].health,
-		};
-	return 0;
-}
-
-DEFINE_CLEANUP(struct profile *, profile_close);
-
-int profile_open(const char *path, struct profile **ret, char **ret_message)
-{
-	_cleanup_(profile_closep) struct profile *p = calloc(1, sizeof(*p));
-	int r;
-
-	if (!p)
-		goto no_memory;
-	p->path = strdup(path);
-	p->segments = calloc(1, sizeof(*p->segments));
-	if (!p->path || !p->segments)
-		goto no_memory;
-	p->segments_n = 1;
-	p->segments[0].path = strdup(path);
-	if (!p->segments[0].path)
-		goto no_memory;
-
-	r = store_open(path, &p->segments[0].reader, ret_message);
-	if (r < 0)
-		return r;
-	r = profile_add_ticks(p, 0);
-	if (r < 0) {
-		*ret_message = TAKE_PTR(p->message);
-		return r;
-	}
-	*ret = TAKE_PTR(p);
-	return 0;
-
-no_memory:
-	*ret_message = strdup("out of memory");
-	return -ENOMEM;
 }
 
 const char *profile_path(const struct profile *p)
@@ -126,6 +50,17 @@ const char *profile_path(const struct profile *p)
 const char *profile_meta(const struct profile *p, const char *key)
 {
 	return store_meta(p->segments[0].reader, key);
+}
+
+const char *const *profile_notes(const struct profile *p, size_t *ret_n)
+{
+	*ret_n = p->notes_n;
+	return (const char *const *)p->notes;
+}
+
+size_t profile_segments(const struct profile *p)
+{
+	return p->segments_n;
 }
 
 unsigned profile_format(const struct profile *p)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An open recording, and the only way to read one for export and cmd: a profile, later also a
- * folder of them in sequence. What is common to its segments (ticks, meta) is read at once, the
+ * An open recording, and the only way to read one for export and cmd: a profile, or a folder of
+ * them in sequence (its segments). What is common to its segments (ticks, meta) is read at once, the
  * tables of stacks and names at the first query. Nothing here changes a byte of the files.
  */
 #ifndef KYMO_QUERY_PROFILE_H
@@ -17,10 +17,12 @@ struct profile;
 
 /* One tick, of any segment. Ascending in time. */
 struct profile_tick {
-	uint32_t segment;	   /* index */
-	uint32_t id;		   /* within its segment */
-	uint64_t start_ns, end_ns; /* CLOCK_MONOTONIC */
-	uint64_t wall_ns;	   /* at its end */
+	uint32_t segment; /* index */
+	uint32_t id;	  /* within its segment */
+	/* CLOCK_MONOTONIC of the first segment; those of later boots go on by the wall clock */
+	uint64_t start_ns, end_ns;
+	int64_t shift_ns; /* what was added to the segment's own times */
+	uint64_t wall_ns; /* at its end */
 	uint32_t rows;
 	struct health health; /* host columns only */
 };
@@ -28,6 +30,9 @@ struct profile_tick {
 /* Every failure sets *ret_message (owned by the caller; one line). 0 or -errno. */
 int profile_open(const char *path, struct profile **ret, char **ret_message);
 void profile_close(struct profile *p); /* NULL is allowed */
+/* One line each about segments that are left out, or were cut off before others; owned by p. */
+const char *const *profile_notes(const struct profile *p, size_t *ret_n);
+size_t profile_segments(const struct profile *p); /* files that are read */
 
 const char *profile_path(const struct profile *p);
 unsigned profile_format(const struct profile *p); /* version of the file's format */

@@ -52,6 +52,23 @@ uint32_t segment_inlines(const struct segment *s, uint32_t frame_index, uint32_t
 	return s->inlines_end[frame_index - 1];
 }
 
+void segment_release(struct segment *s)
+{
+	idmap_release(&s->binaries);
+	idmap_release(&s->functions);
+	idmap_release(&s->frames);
+	idmap_release(&s->stacks);
+	idmap_release(&s->processes);
+	idmap_release(&s->threads);
+	free(s->inlines_end);
+	if (s->loaded)
+		store_tables_release(&s->tables);
+	if (s->reader)
+		store_reader_close(s->reader);
+	free(s->path);
+	*s = (struct segment){ 0 };
+}
+
 int segment_load(struct profile *p, struct segment *s)
 {
 	int r;

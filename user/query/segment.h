@@ -27,9 +27,15 @@ struct profile {
 	struct segment *segments;
 	size_t segments_n;
 	struct profile_tick *ticks;
-	size_t ticks_n;
-	char *message; /* about the last failure */
+	size_t ticks_n, ticks_cap;
+	char **notes;
+	size_t notes_n, notes_cap;
+	size_t notes_more; /* not kept */
+	char *message;	   /* about the last failure */
 };
+
+/* Gives back what it holds; its memory is the holder's. */
+void segment_release(struct segment *s);
 
 /* Reads the tables, once. 0 or -errno (message set). */
 int segment_load(struct profile *p, struct segment *s);

@@ -62,7 +62,7 @@ void create_release(struct create *c)
 	*c = CREATE_NONE;
 }
 
-static int open_folder(const char *path, struct create *c, char **ret_message)
+static int open_folder(int folder_fd, const char *path, struct create *c, char **ret_message)
 {
 	const char *slash = strrchr(path, '/');
 	const char *name = slash ? slash + 1 : path;
@@ -73,6 +73,12 @@ static int open_folder(const char *path, struct create *c, char **ret_message)
 	if (strlen(name) > NAME_MAX - SUFFIX_MAX)
 		return message_fail(ret_message, -ENAMETOOLONG, "%s: the name is too long", path);
 	strcpy(c->name, name);
+	if (folder_fd >= 0) {
+		c->dir_fd = fcntl(folder_fd, F_DUPFD_CLOEXEC, 0);
+		if (c->dir_fd < 0)
+			return message_fail(ret_message, -errno, "%s: %s", path, strerror(errno));
+		return 0;
+	}
 	folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
 	if (!folder)
 		return message_fail(ret_message, -ENOMEM, "%s: out of memory", path);
@@ -375,13 +381,13 @@ static int fail_making(const char *path, int error, char **ret_message)
 			    strerror(-error));
 }
 
-int create_profile(const char *path, uid_t uid, gid_t gid, const struct buf *image,
+int create_profile(int folder_fd, const char *path, uid_t uid, gid_t gid, const struct buf *image,
 		   struct create *ret, char **ret_message)
 {
 	_cleanup_(create_release) struct create c = CREATE_NONE;
 	_cleanup_close_ int old_fd = -1;
 	char temporary[NAME_MAX + 1];
-	int r = open_folder(path, &c, ret_message);
+	int r = open_folder(folder_fd, path, &c, ret_message);
 
 	if (r == 0)
 		r = check_what_is_there(&c, path, uid, ret_message);
@@ -405,11 +411,14 @@ int create_profile(const char *path, uid_t uid, gid_t gid, const struct buf *ima
 	return 0;
 }
 
-bool create_is_in_place(const struct create *c)
+enum create_place create_place(const struct create *c)
 {
 	struct stat ours, placed;
 
-	return fstat(c->fd, &ours) == 0 &&
-	       fstatat(c->dir_fd, c->name, &placed, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       ours.st_dev == placed.st_dev && ours.st_ino == placed.st_ino;
+	if (fstatat(c->dir_fd, c->name, &placed, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? CREATE_GONE : CREATE_TAKEN;
+	return fstat(c->fd, &ours) == 0 && ours.st_dev == placed.st_dev &&
+			       ours.st_ino == placed.st_ino
+		       ? CREATE_IN_PLACE
+		       : CREATE_TAKEN;
 }

@@ -26,13 +26,14 @@ struct create {
 
 /*
  * Makes `path` with the image as its contents, moves a profile that was there (and its WAL) to path.old,
- * and leaves an empty WAL and shared memory beside it that nobody else can have planted.
+ * (in the folder folder_fd, where that is given; -1 = the path's own) and leaves an empty WAL and shared memory beside it that nobody else can have planted.
  * 0 or -errno with *ret_message set.
  */
-int create_profile(const char *path, uid_t uid, gid_t gid, const struct buf *image,
+int create_profile(int folder_fd, const char *path, uid_t uid, gid_t gid, const struct buf *image,
 		   struct create *ret, char **ret_message);
-/* The file of that name is still the one that was made. */
-bool create_is_in_place(const struct create *c);
+/* What is under the name now: the file that was made, nothing, or somebody else's. */
+enum create_place { CREATE_IN_PLACE, CREATE_GONE, CREATE_TAKEN };
+enum create_place create_place(const struct create *c);
 void create_release(struct create *c);
 void create_free_ballast(struct create *c);
 

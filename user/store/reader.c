@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "store/create.h"
 #include "store/message.h"
 #include "store/writer.h"
 
@@ -143,6 +144,11 @@ bool store_meta_at(struct store_reader *r, size_t i, const char **ret_key, const
 	*ret_key = r->meta[i].key;
 	*ret_value = r->meta[i].value;
 	return true;
+}
+
+bool store_is_recorded(struct store_reader *r)
+{
+	return create_is_recording(r->fd);
 }
 
 bool store_ended(struct store_reader *r)

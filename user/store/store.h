@@ -25,6 +25,9 @@ struct store;
  * by the caller; one line). 0 or -errno.
  */
 int store_create(const char *path, uid_t uid, gid_t gid, struct store **ret, char **ret_message);
+/* The same in a folder that is held open: of the path the last part counts, the rest is for messages. */
+int store_create_at(int folder_fd, const char *path, uid_t uid, gid_t gid, struct store **ret,
+		    char **ret_message);
 /* Text facts about the recording: "host", "kernel", "kymo.version", "period_ns.cpu", "tick_ns", "cpus", ... */
 int store_set_meta(struct store *s, const char *key, const char *value);
 /* -ENOSPC when the disk is full: nothing of this tick was written, all before it is intact. */
@@ -52,7 +55,8 @@ void store_reader_close(struct store_reader *r);
 const char *store_meta(struct store_reader *r, const char *key);
 /* All of them, by key: false behind the last. */
 bool store_meta_at(struct store_reader *r, size_t i, const char **ret_key, const char **ret_value);
-bool store_ended(struct store_reader *r); /* the recording had its clean end */
+bool store_ended(struct store_reader *r);	/* the recording had its clean end */
+bool store_is_recorded(struct store_reader *r); /* its recorder is alive */
 /* After a failed call: one line about it, owned by r. */
 const char *store_reader_message(struct store_reader *r);
 

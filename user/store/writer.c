@@ -106,7 +106,8 @@ static int open_database(struct store *s)
 
 DEFINE_CLEANUP(struct store *, store_close);
 
-int store_create(const char *path, uid_t uid, gid_t gid, struct store **ret, char **ret_message)
+int store_create_at(int folder_fd, const char *path, uid_t uid, gid_t gid, struct store **ret,
+		    char **ret_message)
 {
 	_cleanup_(store_closep) struct store *s = calloc(1, sizeof(*s));
 	struct buf image = { 0 };
@@ -124,7 +125,7 @@ int store_create(const char *path, uid_t uid, gid_t gid, struct store **ret, cha
 		r = schema_image(&image);
 	if (r < 0)
 		return message_fail(ret_message, r, "%s: %s", path, strerror(-r));
-	r = create_profile(path, uid, gid, &image, &s->file, ret_message);
+	r = create_profile(folder_fd, path, uid, gid, &image, &s->file, ret_message);
 	buf_release(&image);
 	if (r < 0)
 		return r;
@@ -134,6 +135,11 @@ int store_create(const char *path, uid_t uid, gid_t gid, struct store **ret, cha
 				    s->db ? sqlite3_errmsg(s->db) : strerror(-r));
 	*ret = TAKE_PTR(s);
 	return 0;
+}
+
+int store_create(const char *path, uid_t uid, gid_t gid, struct store **ret, char **ret_message)
+{
+	return store_create_at(-1, path, uid, gid, ret, ret_message);
 }
 
 static void close_database(struct store *s)
@@ -363,6 +369,7 @@ static int mark_ended(struct store *s)
 
 int store_finish(struct store *s)
 {
+	enum create_place place;
 	int r = 0;
 
 	if (!s->db)
@@ -378,9 +385,13 @@ int store_finish(struct store *s)
 	}
 	if (r == 0)
 		r = mark_ended(s);
-	if (r == 0)
+	place = create_place(&s->file);
+	/* SQLite removes the WAL by its name, under which another recorder's may lie by now. */
+	if (place == CREATE_TAKEN)
+		sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	else if (r == 0)
 		r = leave_wal_patiently(s);
-	if (r == 0 && !create_is_in_place(&s->file))
+	if (r == 0 && place != CREATE_IN_PLACE)
 		r = -ESTALE;
 	s->final_bytes = store_bytes(s);
 	close_database(s);

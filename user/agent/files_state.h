@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The inside of files: what its sources share. Nobody else includes this. */
+#ifndef KYMO_AGENT_FILES_STATE_H
+#define KYMO_AGENT_FILES_STATE_H
+
+#include "agent/files.h"
+#include "agent/frame_list.h"
+#include "base/hmap.h"
+
+enum file_state { FILE_NEW, FILE_ASKED, FILE_KNOWN };
+
+/* Frames are named in the profile that is written, and for a while in the one before it. */
+enum { CURRENT, RETIRED, PROFILES };
+
+struct file {
+	uint64_t inode;
+	uint64_t generation; /* of the inode; 0 = not told yet */
+	uint32_t successor;  /* how many files had the inode before it */
+	uint32_t dev;
+	enum file_state state;
+	uint32_t binary[PROFILES]; /* merge's id; 0 until a sample hits it */
+	uint32_t pid;		   /* the last process seen mapping it */
+	uint64_t start, end;
+	char *path;
+	struct build_id build_id;
+	struct frame_list unnamed[PROFILES]; /* frames that wait to be named */
+	bool superseded; /* its inode is another file's by now: it cannot be read any more */
+	bool is_python;
+	bool sampled;	 /* a sample hit it */
+	uint32_t probes; /* KERN_SOURCE of each that it has the probes of */
+	bool queued;	 /* stands in the list of files with unnamed frames */
+	struct frame_list
+		unlined[PROFILES]; /* that have been asked for names, and wait for lines */
+	uint64_t lines_due_ns;
+	uint8_t lines_asked; /* how often */
+	bool no_lines;	     /* it has no DWARF, or none that can be read */
+};
+
+/* A naming job that is out: whose frames the answer's names belong to. */
+struct name_job {
+	uint64_t cookie;
+	int profile;   /* CURRENT or RETIRED */
+	uint32_t file; /* index */
+	struct merge_unnamed *frames;
+	size_t frames_n;
+	bool used;
+};
+
+struct files {
+	struct kern *kern;
+	struct merge *merge;
+	struct merge *retired; /* ids of the profile before; NULL = it has its names */
+	struct worker *worker;
+	struct probes *probes;
+	struct jit *jit, *jit_retired;
+	struct hmap by_key;    /* struct kymo_file_key -> uint32_t index into files */
+	struct hmap by_binary; /* binary id -> index */
+	struct file *files;
+	size_t files_n, files_cap;
+	size_t inspect_next; /* files before it have been asked for */
+	size_t inspect_out;  /* asked, not answered */
+	/* files whose tables are to be made; those before unwind_next have been asked for */
+	uint32_t *to_unwind;
+	size_t to_unwind_n, to_unwind_cap;
+	size_t unwind_next, unwind_out;
+	struct name_job *jobs;
+	size_t jobs_n, jobs_cap, jobs_out;
+	uint64_t next_cookie;
+	uint32_t *to_name; /* indexes of files with unnamed frames */
+	size_t to_name_n, to_name_cap;
+	uint32_t *to_line; /* indexes of files with frames without lines */
+	size_t to_line_n, to_line_cap, lines_out;
+	bool finishing; /* nothing more will come: no waiting for more of a file's frames */
+	/* files whose build-id came after their binary; the first `closed` are of closed ticks */
+	uint32_t *late;
+	size_t late_n, late_cap, late_closed;
+	uint32_t *late_retired;
+	size_t late_retired_n, late_retired_cap;
+	struct files_stats stats;
+};
+
+void name_job_release(struct name_job *job);
+/* Moves what merge has of frames without a name to their files. 0 or -ENOMEM. */
+int files_take_unnamed(struct files *f);
+/* The retired profile is still to get the file's build-id. 0 or -ENOMEM. */
+int files_late_retired_add(struct files *f, uint32_t index);
+
+#endif
