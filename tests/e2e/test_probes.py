@@ -94,8 +94,16 @@ def test_collections_are_those_that_python_tells(kymo):
     mine = sum(ns for s, ns in stacks if any(f.startswith(("make_cycles ", "by_hand ")) for f in s))
     assert mine == sum(e["duration_ns"] for e in found)
     assert sum(ns for _, ns in stacks) == sum(e["duration_ns"] for e in events(kymo.cwd / "g.kymo", 1))
-    report = json.loads(kymo.run("report", "--json", "--limit", "0", "--value", "gc", "g.kymo").stdout)
-    assert report["total"]["weight"] == sum(ns for _, ns in stacks)
+    report = json.loads(kymo.run("report", "--json", "--gc", "g.kymo").stdout)
+    all_found = events(kymo.cwd / "g.kymo", 1)
+    process, = report["processes"]
+    assert process["count"] == len(all_found) and process["total_ns"] == sum(ns for _, ns in stacks)
+    assert process["by_generation"] == [sum(e["generation"] == g for e in all_found) for g in range(3)]
+    assert process["objects"] == sum(e["collected"] for e in all_found)
+    assert process["longest_ns"] == max(e["duration_ns"] for e in all_found)
+    assert [f["function"] for f in process["places"][0]["callers"]] == ["by_hand", "main", "<module>"]
+    text = kymo.run("report", "--gc", "g.kymo").stdout
+    assert max(map(len, text.splitlines())) <= 80 and re.search(r"^ .* in by_hand \(collect.py:\d+\) < main < <module>$", text, re.M), text
     assert not quality(kymo.cwd / "g.kymo").get("bpf.probe_no_start")
 
 
@@ -187,6 +195,13 @@ def test_imports_are_those_of_importtime(kymo):
     # weights are each import's own time: together what passed
     total = sum(ns for _, ns in folded(kymo, "i.kymo", "--value", "import"))
     assert total == pytest.approx(sum(e["duration_ns"] for e in found.values() if e["depth"] == 0), rel=0.001)
+    shown = json.loads(kymo.run("report", "--imports", "--json", "--limit", "0", "--sort", "end", "i.kymo").stdout)
+    assert [i["module"] for i in shown["imports"]] == [e["name"] for e in events(kymo.cwd / "i.kymo", 2)]
+    assert shown["total_ns"] == sum(e["duration_ns"] for e in found.values() if e["depth"] == 0)
+    # memory, too, adds up: of each what it took without those within
+    assert shown["total_bytes"] == sum(e["rss_after_bytes"] - e["rss_before_bytes"] for e in found.values() if e["depth"] == 0)
+    text = kymo.run("report", "--imports", "i.kymo").stdout
+    assert max(map(len, text.splitlines())) <= 80 and not any(t.endswith(" ") for t in text.splitlines()), text
     outermost = [e for e in found.values() if e["depth"] == 0 and e["found"]]
     assert any(e["rss_after_bytes"] > e["rss_before_bytes"] for e in outermost)
 
@@ -201,3 +216,13 @@ def test_interpreters_without_probes_are_named(kymo):
     assert re.search(r"^kymo: \S*python3\S* \(PID \d+\) has no gc probes: its collections are only in the CPU samples, at gc_collect_main \(collect before 3.10\)$",
                      r.stderr, re.M), r.stderr
     assert not events(kymo.cwd / "w.kymo", 1)
+
+
+@needs_probes
+def test_what_was_not_recorded_is_told(kymo):
+    kymo.run("record", "-q", "-s", "cpu", "-o", "o.kymo", "--", PYTHON, "-c", "import json")
+    for view, source in (("--gc", "gc"), ("--imports", "import")):
+        r = kymo.run("report", view, "o.kymo", check=False)
+        assert r.returncode == 1 and r.stdout == "" and f"source {source} was not recorded" in r.stderr
+        r = kymo.run("report", view, "--value", "io", "o.kymo", check=False)
+        assert r.returncode == 1 and r.stderr.count("\n") == 1

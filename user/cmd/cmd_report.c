@@ -16,13 +16,24 @@
 
 DEFINE_CLEANUP(struct profile *, profile_close);
 
-enum { KEY_LIMIT = 0x200, KEY_TREE, KEY_ALL_FRAMES, KEY_PROCESSES, KEY_QUALITY, KEY_SORT };
+enum {
+	KEY_LIMIT = 0x200,
+	KEY_TREE,
+	KEY_ALL_FRAMES,
+	KEY_PROCESSES,
+	KEY_QUALITY,
+	KEY_GC,
+	KEY_IMPORTS,
+	KEY_SORT
+};
 
 const char *const report_orders[VIEW_MAX][ORDERS_MAX] = {
 	[VIEW_FUNCTIONS] = { "self", "total", "samples", "name" },
 	[VIEW_TREE] = { "total", "self", "samples", "name" },
 	[VIEW_PROCESSES] = { "cpu", "sampled", "rss", "faults", "major", "read", "write", "switch",
 			     "pid", "name" },
+	[VIEW_GC] = { "time", "longest", "count", "objects", "pid", "name" },
+	[VIEW_IMPORTS] = { "total", "own", "memory", "name", "end" },
 };
 
 /* "self, total or name" */
@@ -47,6 +58,8 @@ static error_t check_options(struct report_options *o, const struct argp_state *
 		return options_error(state, "--all-frames is for --tree");
 	if (o->input.value && o->view == VIEW_PROCESSES)
 		return options_error(state, "--processes shows all accounts: not with --value");
+	if (o->input.value && (o->view == VIEW_GC || o->view == VIEW_IMPORTS))
+		return options_error(state, "--gc and --imports show events: not with --value");
 	if (!o->sort)
 		return 0;
 	if (o->view == VIEW_QUALITY)
@@ -64,7 +77,9 @@ static error_t choose_view(struct report_options *o, enum report_view view,
 			   const struct argp_state *state)
 {
 	if (o->view && o->view != view)
-		return options_error(state, "--tree, --processes and --quality: one at a time");
+		return options_error(state,
+				     "--tree, --processes, --gc, --imports and --quality: one at a "
+				     "time");
 	o->view = view;
 	return 0;
 }
@@ -88,6 +103,10 @@ static error_t report_parse(int key, char *arg, struct argp_state *state)
 		return choose_view(o, VIEW_PROCESSES, state);
 	case KEY_QUALITY:
 		return choose_view(o, VIEW_QUALITY, state);
+	case KEY_GC:
+		return choose_view(o, VIEW_GC, state);
+	case KEY_IMPORTS:
+		return choose_view(o, VIEW_IMPORTS, state);
 	case ARGP_KEY_END:
 		return check_options(o, state);
 	default:
@@ -103,6 +122,10 @@ static const struct argp_option report_options[] = {
 	  "Processes instead of functions, by the kernel's own account: exact CPU time and the "
 	  "sampled estimate, memory, faults, storage bytes, switches",
 	  0 },
+	{ "gc", KEY_GC, NULL, 0,
+	  "Garbage collections of Python by process: how many, how long, what made it collect", 0 },
+	{ "imports", KEY_IMPORTS, NULL, 0,
+	  "First imports of Python modules: time and memory, with and without imports within", 0 },
 	{ "quality", KEY_QUALITY, NULL, 0,
 	  "What went wrong or is missing in the recording, by cause and binary, and what recording "
 	  "cost",
@@ -110,7 +133,8 @@ static const struct argp_option report_options[] = {
 	{ "sort", KEY_SORT, "KEY", 0,
 	  "By self (the default), total, samples or name; --tree: by total (the default), self, "
 	  "samples or name; --processes: by cpu (the default), sampled, rss, faults, major, read, "
-	  "write, switch, pid or name",
+	  "write, switch, pid or name; --gc: by time (the default), longest, count, objects, pid "
+	  "or name; --imports: by total (the default), own, memory, name or end (nested)",
 	  0 },
 	{ "limit", KEY_LIMIT, "N", 0,
 	  "At most N functions, processes, causes (default 30) or lines of the tree (default 60); "
@@ -160,7 +184,12 @@ static const struct argp report_argp = {
 	       "it; rss is the last reading before its end; major faults are among the faults, "
 	       "forced switches among the switches; a program that another took the place of "
 	       "(exec) "
-	       "has a line of its own. With --quality: --pid and --comm select whose stacks are "
+	       "has a line of its own.\n"
+	       "With --gc, of each process the three places that made it collect longest: the "
+	       "innermost Python function, whether it allocated or asked, and its callers; "
+	       "objects: found to be garbage. With --imports: own is without the imports within; "
+	       "memory: by what the process's grew meanwhile, likewise without them.\n"
+	       "With --quality: --pid and --comm select whose stacks are "
 	       "counted; the counters are of all.",
 };
 
@@ -189,6 +218,8 @@ int cmd_report(int argc, char **argv)
 		[VIEW_TREE] = report_tree,
 		[VIEW_PROCESSES] = report_processes,
 		[VIEW_QUALITY] = report_quality,
+		[VIEW_GC] = report_gc,
+		[VIEW_IMPORTS] = report_imports,
 	};
 	_cleanup_(profile_closep) struct profile *p = NULL;
 	struct report_options o = { .limit = UINT64_MAX };

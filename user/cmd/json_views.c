@@ -238,6 +238,113 @@ int json_processes(struct profile *p, const struct query_accounts *a, uint64_t l
 	return end(&j);
 }
 
+static void put_process(struct json *j, const struct process *p)
+{
+	char comm[KYMO_COMM_SIZE + 1] = "";
+
+	memcpy(comm, p->comm, KYMO_COMM_SIZE);
+	put_u64(j, "pid", p->pid);
+	put_str(j, "comm", comm);
+}
+
+static void put_function(struct json *j, const struct function *f)
+{
+	json_object(j);
+	put_str(j, "function", f->name);
+	put_str(j, "file", f->file);
+	put_u64(j, "line", f->first_line);
+	json_object_end(j);
+}
+
+static void put_place(struct json *j, const struct query_place *place)
+{
+	json_object(j);
+	put_u64(j, "count", place->count);
+	put_u64(j, "total_ns", place->total_ns);
+	json_key(j, "callers");
+	json_array(j);
+	for (size_t i = 0; i < QUERY_CALLERS && place->callers[i]; i++)
+		put_function(j, place->callers[i]);
+	json_array_end(j);
+	json_object_end(j);
+}
+
+static void put_collecting(struct json *j, const struct query_collecting *q)
+{
+	put_u64(j, "count", q->count);
+	put_u64(j, "total_ns", q->total_ns);
+	put_u64(j, "longest_ns", q->max_ns);
+	json_key(j, "by_generation");
+	json_array(j);
+	for (size_t i = 0; i < QUERY_GENERATIONS; i++)
+		json_u64(j, q->by_generation[i]);
+	json_array_end(j);
+	put_i64(j, "objects", q->objects);
+	put_i64(j, "freed_bytes", q->rss_bytes);
+}
+
+int json_collections(struct profile *p, const struct query_collections *c, uint64_t limit)
+{
+	struct json j;
+
+	begin(&j, p, "gc");
+	json_key(&j, "total");
+	json_object(&j);
+	put_collecting(&j, &c->total);
+	json_object_end(&j);
+	json_key(&j, "processes");
+	json_array(&j);
+	for (size_t i = 0; i < c->n && (!limit || i < limit); i++) {
+		json_object(&j);
+		put_process(&j, c->items[i].process);
+		put_collecting(&j, &c->items[i]);
+		json_key(&j, "places");
+		json_array(&j);
+		for (size_t k = 0; k < c->items[i].places_n; k++)
+			put_place(&j, &c->items[i].places[k]);
+		json_array_end(&j);
+		json_object_end(&j);
+	}
+	json_array_end(&j);
+	return end(&j);
+}
+
+static void put_import(struct json *j, const struct query_import *i)
+{
+	json_object(j);
+	put_str(j, "module", *i->name ? i->name : NULL);
+	put_process(j, i->process);
+	put_u64(j, "depth", i->depth);
+	json_key(j, "failed");
+	json_bool(j, i->failed);
+	put_u64(j, "start_ns", i->start_ns);
+	put_u64(j, "total_ns", i->total_ns);
+	put_u64(j, "own_ns", i->own_ns);
+	put_i64(j, "total_bytes", i->total_bytes);
+	put_i64(j, "own_bytes", i->own_bytes);
+	put_str(j, "importer", i->importer ? i->importer->name : NULL);
+	put_str(j, "importer_file", i->importer ? i->importer->file : NULL);
+	put_u64(j, "importer_line", i->line);
+	json_object_end(j);
+}
+
+int json_imports(struct profile *p, const struct query_imports *i, uint64_t limit)
+{
+	struct json j;
+
+	begin(&j, p, "imports");
+	put_u64(&j, "count", i->n);
+	put_u64(&j, "total_ns", i->total_ns);
+	put_i64(&j, "total_bytes", i->total_bytes);
+	put_u64(&j, "dropped", i->dropped);
+	json_key(&j, "imports");
+	json_array(&j);
+	for (size_t k = 0; k < i->n && (!limit || k < limit); k++)
+		put_import(&j, &i->items[k]);
+	json_array_end(&j);
+	return end(&j);
+}
+
 static void put_stops(struct json *j, const struct query_result *r)
 {
 	json_key(j, "stops");

@@ -4,8 +4,10 @@
 #define KYMO_CMD_JSON_VIEWS_H
 
 #include "query/accounts.h"
+#include "query/collections.h"
 #include "query/events.h"
 #include "query/fold.h"
+#include "query/imports.h"
 #include "query/query.h"
 
 /* Each prints one object to standard output. 0, or -errno with the reason told. */
@@ -15,6 +17,8 @@ int json_functions(struct profile *p, const struct query_result *r, enum query_o
 int json_tree(struct profile *p, const struct query_result *r, const struct query_fold *f,
 	      const bool *shown);
 int json_processes(struct profile *p, const struct query_accounts *a, uint64_t limit);
+int json_collections(struct profile *p, const struct query_collections *c, uint64_t limit);
+int json_imports(struct profile *p, const struct query_imports *i, uint64_t limit);
 int json_quality(struct profile *p, const struct query_quality *q, size_t n,
 		 const struct query_result *r);
 int json_ticks(struct profile *p, const struct query_result *r, const struct query_events *e);

@@ -317,6 +317,23 @@ static bool was_recorded(const struct profile *p, enum kymo_source source)
 	return false;
 }
 
+int input_check_events(const struct profile *p, const struct query_selection *s,
+		       enum kymo_source source, bool any)
+{
+	if (any)
+		return 0;
+	if (!was_recorded(p, source)) {
+		log_error("%s: source %s was not recorded: record it with --sources cpu,%s",
+			  profile_path(p), source_names[source], source_names[source]);
+		return -ENODATA;
+	}
+	if (s->pid || s->comm || s->since_ns || s->until_ns) {
+		log_error("%s: none in this selection", profile_path(p));
+		return -ENODATA;
+	}
+	return 0;
+}
+
 int input_query(struct profile *p, const struct query_selection *s, struct query_result **ret)
 {
 	int r = query_run(p, s, ret);

@@ -57,4 +57,8 @@ int input_query(struct profile *p, const struct query_selection *s, struct query
 /* 0 or -EINVAL. */
 int time_option_parse(const char *text, struct time_option *ret);
 
+/* Whether a source's events may be absent: 0, or -ENODATA with the reason told. */
+int input_check_events(const struct profile *p, const struct query_selection *s,
+		       enum kymo_source source, bool any);
+
 #endif

@@ -12,7 +12,15 @@
 
 struct report_options {
 	struct input_options input; /* first: input_begin takes it */
-	enum report_view { VIEW_FUNCTIONS, VIEW_TREE, VIEW_PROCESSES, VIEW_QUALITY, VIEW_MAX } view;
+	enum report_view {
+		VIEW_FUNCTIONS,
+		VIEW_TREE,
+		VIEW_PROCESSES,
+		VIEW_QUALITY,
+		VIEW_GC,
+		VIEW_IMPORTS,
+		VIEW_MAX
+	} view;
 	uint64_t limit;	  /* lines; 0 = all */
 	const char *sort; /* as given; NULL = not */
 	unsigned order;	  /* the view's own: its index in report_orders[view] */
@@ -33,6 +41,8 @@ typedef int report_view_fn(struct screen *s, struct profile *p, const struct que
 report_view_fn report_functions; /* by self weight */
 report_view_fn report_tree;	 /* who called whom */
 report_view_fn report_processes; /* the kernel's own account */
+report_view_fn report_gc;	 /* collections of Python, by process */
+report_view_fn report_imports;	 /* first imports of Python modules */
 report_view_fn report_quality;	 /* what went wrong, why stacks ended, what recording cost */
 
 #endif

@@ -195,16 +195,21 @@ void maker_quality(struct maker *m, const char *counter, int64_t value)
 		(struct quality){ .counter = copy(counter), .value = value };
 }
 
+void maker_event_at(struct maker *m, enum event_kind kind, uint32_t thread, uint32_t stack,
+		    uint64_t at_ns, uint64_t duration_ns, const char *fields)
+{
+	*GROW(m, events, CAP_EVENTS, 1) = (struct event){ .kind = kind,
+							  .time_ns = m->tick.start_ns + at_ns,
+							  .duration_ns = duration_ns,
+							  .thread = thread,
+							  .stack = stack,
+							  .fields = fields ? copy(fields) : NULL };
+}
+
 void maker_event(struct maker *m, enum event_kind kind, uint32_t thread, uint64_t duration_ns,
 		 const char *fields)
 {
-	*GROW(m, events, CAP_EVENTS, 1) = (struct event){
-		.kind = kind,
-		.time_ns = m->tick.start_ns,
-		.duration_ns = duration_ns,
-		.thread = thread,
-		.fields = fields ? copy(fields) : NULL,
-	};
+	maker_event_at(m, kind, thread, 0, 0, duration_ns, fields);
 }
 
 void maker_account(struct maker *m, uint32_t process, bool ended, const struct seen *change)

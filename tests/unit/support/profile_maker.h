@@ -50,6 +50,9 @@ void maker_quality(struct maker *m, const char *counter, int64_t value);
 /* At the tick's start; thread 0 = none, fields NULL = none. */
 void maker_event(struct maker *m, enum event_kind kind, uint32_t thread, uint64_t duration_ns,
 		 const char *fields);
+/* The same with its stack, `at_ns` after the tick's start. */
+void maker_event_at(struct maker *m, enum event_kind kind, uint32_t thread, uint32_t stack,
+		    uint64_t at_ns, uint64_t duration_ns, const char *fields);
 /* The exact totals of a process (by the id of its thread, made by maker_thread) in the tick at hand. */
 void maker_account(struct maker *m, uint32_t process, bool ended, const struct seen *change);
 /* Writes the tick at hand and starts the next. */
