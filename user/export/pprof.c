@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * pprof: gzip of profile.proto (github.com/google/pprof, proto/profile.proto). Two values per
- * source that was recorded, its samples and its weight; labels tell process and thread, and the
- * host's pressure in the tick as numbers, so that -tagfocus=psi_mem_some=40:60 selects by health.
+ * source that was recorded, its samples and its weight, and one per counter of which something was seen; labels
+ * tell process and thread, and the host's pressure in the tick as numbers, so that
+ * -tagfocus=psi_mem_some=40:60 selects by health.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include "base/clock.h"
 #include "base/hmap.h"
 #include "base/strings.h"
+#include "base/text.h"
 #include "base/version.h"
 #include "export/formats.h"
 #include "export/gzip.h"
@@ -59,7 +61,7 @@ enum {
 
 #define STACK_MAX 4096
 /* Distinct samples that are summed at a time: a pprof file may hold equal ones, they add up. */
-#define GROUPS_MAX 500000
+#define GROUPS_MAX 200000
 /* Binaries get address ranges of their own, as in one large process. */
 #define MAPPING_BITS 40
 
@@ -73,11 +75,17 @@ struct group_key {
 	uint32_t segment, stack, thread;
 	uint16_t source;
 	uint8_t pressure[PRESSURES_N]; /* percent, rounded */
-	uint8_t pad[3];
+	uint8_t direction;	       /* of source io: enum */
+	uint8_t pad[2];
 };
 
+enum { DIRECTION_NONE, DIRECTION_READ, DIRECTION_WRITE };
+
+/* Of the counters: those of causes are the sources' own. */
+#define SEEN_N (VALUE_MAX - VALUE_SEEN_CPU)
+
 struct group {
-	uint64_t count, weight;
+	uint64_t count, weight, seen[SEEN_N];
 	const struct process *process;
 	const struct thread *thread;
 };
@@ -86,12 +94,14 @@ struct pprof {
 	struct profile *profile;
 	struct gzip *gzip;
 	struct strings *strings;
-	struct hmap groups;	       /* group_key -> group */
-	struct hmap locations;	       /* (segment, frame id) -> id */
-	struct hmap functions;	       /* (name, file, line) as string ids -> id */
-	struct hmap mappings;	       /* binary's path and build-id as string ids -> id */
-	int value_of[KYMO_SOURCE_MAX]; /* index of a source's first value; -1 = not recorded */
+	struct hmap groups;    /* group_key -> group */
+	struct hmap locations; /* (segment, frame id) -> id */
+	struct hmap functions; /* (name, file, line) as string ids -> id */
+	struct hmap mappings;  /* binary's path and build-id as string ids -> id */
+	/* Index of a source's first value, of a counter's; -1 = none was recorded. */
+	int value_of[KYMO_SOURCE_MAX], seen_at[SEEN_N];
 	unsigned values_n;
+	uint64_t page_bytes;
 	size_t tick; /* whose pressures these are, + 1 */
 	uint8_t pressure[PRESSURES_N];
 	struct buf tables; /* mappings, locations, functions: behind the samples */
@@ -304,35 +314,41 @@ static int location_of(struct pprof *w, uint32_t segment, const struct query_fra
 
 /* ---- samples ---- */
 
-static int add_label(struct pprof *w, const char *key, const char *text, uint64_t number)
+/* A text, or (NULL) a number; one with a unit is a label even when it is 0. */
+static int add_label(struct pprof *w, const char *key, const char *text, uint64_t number,
+		     const char *unit)
 {
-	uint32_t key_id, text_id = 0;
+	uint32_t key_id, text_id = 0, unit_id = 0;
 
-	if (intern(w, key, &key_id) < 0 || (text && intern(w, text, &text_id) < 0))
+	if (intern(w, key, &key_id) < 0 || (text && intern(w, text, &text_id) < 0) ||
+	    intern(w, unit, &unit_id) < 0)
 		return -ENOMEM;
 	if (text && !text_id)
 		return 0;
 	buf_clear(&w->part);
 	if (proto_u64(&w->part, LABEL_KEY, key_id) < 0 ||
 	    proto_u64(&w->part, LABEL_STR, text_id) < 0 ||
-	    proto_u64(&w->part, LABEL_NUM, number) < 0)
+	    proto_u64(&w->part, LABEL_NUM, number) < 0 ||
+	    proto_u64(&w->part, LABEL_UNIT, unit_id) < 0)
 		return -ENOMEM;
 	return proto_message(&w->sample, SAMPLE_LABEL, &w->part);
 }
 
 static int add_labels(struct pprof *w, const struct group_key *key, const struct group *g)
 {
-	int r = add_label(w, "process", g->process->comm, 0);
+	int r = add_label(w, "process", g->process->comm, 0, "");
 
 	if (r == 0)
-		r = add_label(w, "pid", NULL, g->process->pid);
+		r = add_label(w, "pid", NULL, g->process->pid, "");
 	if (r == 0)
-		r = add_label(w, "thread", g->thread->comm, 0);
+		r = add_label(w, "thread", g->thread->comm, 0, "");
 	if (r == 0)
-		r = add_label(w, "tid", NULL, g->thread->tid);
+		r = add_label(w, "tid", NULL, g->thread->tid, "");
+	if (r == 0 && key->direction)
+		r = add_label(w, "io", key->direction == DIRECTION_WRITE ? "write" : "read", 0, "");
 	for (size_t i = 0; r == 0 && i < PRESSURES_N; i++)
 		if (key->pressure[i] != PRESSURE_ABSENT)
-			r = add_label(w, pressure_names[i], NULL, key->pressure[i]);
+			r = add_label(w, pressure_names[i], NULL, key->pressure[i], "percent");
 	return r;
 }
 
@@ -351,19 +367,42 @@ static int add_locations(struct pprof *w, const struct group_key *key)
 	return r < 0 ? r : proto_bytes(&w->sample, SAMPLE_LOCATION, w->part.data, w->part.size);
 }
 
+/* int64 in the format: what is more would be read as less than nothing. */
+static uint64_t bounded(uint64_t v)
+{
+	return v > INT64_MAX ? INT64_MAX : v;
+}
+
+static void add_bounded(uint64_t *sum, uint64_t v)
+{
+	if (__builtin_add_overflow(*sum, v, sum))
+		*sum = UINT64_MAX;
+}
+
+static int add_values(struct pprof *w, const struct group_key *key, const struct group *g)
+{
+	uint64_t all[2 * KYMO_SOURCE_MAX + SEEN_N] = { 0 };
+	int r = 0;
+
+	all[w->value_of[key->source]] = g->count;
+	all[w->value_of[key->source] + 1] = g->weight;
+	for (unsigned i = 0; i < SEEN_N; i++)
+		if (w->seen_at[i] >= 0)
+			all[w->seen_at[i]] = g->seen[i];
+	buf_clear(&w->part);
+	for (unsigned i = 0; r == 0 && i < w->values_n; i++)
+		r = buf_put_varint(&w->part, bounded(all[i]));
+	return r < 0 ? r : proto_bytes(&w->sample, SAMPLE_VALUE, w->part.data, w->part.size);
+}
+
 static int write_sample(struct pprof *w, const struct group_key *key, const struct group *g)
 {
-	int first = w->value_of[key->source], r;
+	int r;
 
 	buf_clear(&w->sample);
 	r = add_locations(w, key);
-	buf_clear(&w->part);
-	for (int i = 0; r == 0 && i < (int)w->values_n; i++)
-		r = buf_put_varint(&w->part, i == first	      ? g->count
-					     : i == first + 1 ? g->weight
-							      : 0);
 	if (r == 0)
-		r = proto_bytes(&w->sample, SAMPLE_VALUE, w->part.data, w->part.size);
+		r = add_values(w, key, g);
 	if (r == 0)
 		r = add_labels(w, key, g);
 	return r < 0 ? r : put(w, PROFILE_SAMPLE, &w->sample);
@@ -416,6 +455,9 @@ static int take_row(void *data, const struct query_row *row)
 
 	if (row->row->source >= KYMO_SOURCE_MAX || w->value_of[row->row->source] < 0)
 		return 0;
+	if (row->row->source == KYMO_SOURCE_IO)
+		key.direction = row->row->state & KYMO_STATE_IO_WRITE ? DIRECTION_WRITE
+								      : DIRECTION_READ;
 	read_pressures(w, row->tick);
 	memcpy(key.pressure, w->pressure, sizeof(key.pressure));
 	if (w->groups.count >= GROUPS_MAX) {
@@ -427,8 +469,12 @@ static int take_row(void *data, const struct query_row *row)
 	g = hmap_put(&w->groups, &key, NULL);
 	if (!g)
 		return -ENOMEM;
-	g->count += row->row->count;
-	g->weight += row->row->weight;
+	add_bounded(&g->count, row->row->count);
+	add_bounded(&g->weight, row->row->weight);
+	for (unsigned i = 0; i < SEEN_N; i++)
+		if (values[VALUE_SEEN_CPU + i].source == row->row->source && w->seen_at[i] >= 0)
+			add_bounded(&g->seen[i], value_weight((enum value_id)(VALUE_SEEN_CPU + i),
+							      row->row, w->page_bytes));
 	g->process = row->process;
 	g->thread = row->thread;
 	return 0;
@@ -436,12 +482,17 @@ static int take_row(void *data, const struct query_row *row)
 
 /* ---- head and tail ---- */
 
-static int find_source(void *data, const struct query_row *row)
+static int find_values(void *data, const struct query_row *row)
 {
 	struct pprof *w = data;
 
-	if (row->row->source && row->row->source < KYMO_SOURCE_MAX)
-		w->value_of[row->row->source] = 0;
+	if (!row->row->source || row->row->source >= KYMO_SOURCE_MAX)
+		return 0;
+	w->value_of[row->row->source] = 0;
+	for (unsigned i = 0; i < SEEN_N; i++)
+		if (values[VALUE_SEEN_CPU + i].source == row->row->source && w->seen_at[i] < 0 &&
+		    value_weight((enum value_id)(VALUE_SEEN_CPU + i), row->row, w->page_bytes))
+			w->seen_at[i] = 0;
 	return 0;
 }
 
@@ -458,65 +509,106 @@ static int write_value_type(struct pprof *w, unsigned field, const char *type, c
 	return put(w, field, &w->part);
 }
 
-/* A type for every source that the profile has, cpu when it has none. */
-static int write_types(struct pprof *w)
+static const char *unit_name(const char *unit)
+{
+	return unit && strcmp(unit, "ns") == 0 ? "nanoseconds" : unit && *unit ? unit : "count";
+}
+
+static int write_source_types(struct pprof *w, unsigned source)
+{
+	char samples[32] = "samples";
+
+	if (w->value_of[source] < 0)
+		return 0;
+	w->value_of[source] = (int)w->values_n;
+	w->values_n += 2;
+	if (source != KYMO_SOURCE_CPU)
+		snprintf(samples, sizeof(samples), "%s_samples", source_names[source]);
+	if (write_value_type(w, PROFILE_SAMPLE_TYPE, samples, "count") < 0)
+		return -ENOMEM;
+	return write_value_type(w, PROFILE_SAMPLE_TYPE, source_names[source],
+				unit_name(source_units[source]));
+}
+
+/* What the profile has, and what was asked for in any case; cpu when it has nothing. */
+static int write_types(struct pprof *w, enum value_id asked)
 {
 	bool any = false;
 
+	if (values[asked].is_seen)
+		w->seen_at[asked - VALUE_SEEN_CPU] = 0;
 	for (unsigned s = 1; s < KYMO_SOURCE_MAX; s++)
 		any |= w->value_of[s] >= 0;
 	if (!any)
 		w->value_of[KYMO_SOURCE_CPU] = 0;
-	for (unsigned s = 1; s < KYMO_SOURCE_MAX; s++) {
-		const char *unit = source_units[s] && strcmp(source_units[s], "ns") == 0
-					   ? "nanoseconds"
-					   : source_units[s];
-		char samples[32] = "samples";
+	for (unsigned s = 1; s < KYMO_SOURCE_MAX; s++)
+		if (write_source_types(w, s) < 0)
+			return -ENOMEM;
+	for (unsigned i = 0; i < SEEN_N; i++) {
+		const struct value *v = &values[VALUE_SEEN_CPU + i];
 
-		if (w->value_of[s] < 0)
+		if (w->seen_at[i] < 0)
 			continue;
-		w->value_of[s] = (int)w->values_n;
-		w->values_n += 2;
-		if (s != KYMO_SOURCE_CPU)
-			snprintf(samples, sizeof(samples), "%s_samples", source_names[s]);
-		if (write_value_type(w, PROFILE_SAMPLE_TYPE, samples, "count") < 0 ||
-		    write_value_type(w, PROFILE_SAMPLE_TYPE, source_names[s],
-				     unit ? unit : "count") < 0)
+		w->seen_at[i] = (int)w->values_n++;
+		if (write_value_type(w, PROFILE_SAMPLE_TYPE, v->name, unit_name(v->unit)) < 0)
 			return -ENOMEM;
 	}
 	return 0;
 }
 
+/* Readers refuse a file for one text that is no UTF-8: names are foreign, and those cut short may end amid a letter. */
 static int write_strings(struct pprof *w)
 {
-	for (uint32_t i = 0; i <= strings_count(w->strings); i++) {
-		const char *text = strings_get(w->strings, i);
-		struct buf message = { .data = (uint8_t *)text, .size = strlen(text) };
-		int r = put(w, PROFILE_STRING, &message);
+	int r = 0;
 
-		if (r < 0)
-			return r;
+	for (uint32_t i = 0; r == 0 && i <= strings_count(w->strings); i++) {
+		const char *text = strings_get(w->strings, i);
+
+		buf_clear(&w->part);
+		r = text_append_utf8(&w->part, text, strlen(text));
+		if (r == 0)
+			r = put(w, PROFILE_STRING, &w->part);
 	}
+	return r;
+}
+
+/* What is known of the recording, a line each: pprof's -comments. */
+static int write_comments(struct pprof *w)
+{
+	static const char *const keys[] = { "host", "kernel", "cpus", "sources", "selection" };
+	uint32_t id;
+	char text[200];
+
+	if (intern(w, "kymo " KYMO_VERSION, &id) < 0 ||
+	    proto_u64(&w->tables, PROFILE_COMMENT, id) < 0)
+		return -ENOMEM;
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		const char *value = profile_meta(w->profile, keys[i]);
+
+		if (!value || !*value)
+			continue;
+		snprintf(text, sizeof(text), "%s: %.150s", keys[i], value);
+		if (intern(w, text, &id) < 0 || proto_u64(&w->tables, PROFILE_COMMENT, id) < 0)
+			return -ENOMEM;
+	}
+	if (!profile_ended(w->profile) && (intern(w, "the recording did not end", &id) < 0 ||
+					   proto_u64(&w->tables, PROFILE_COMMENT, id) < 0))
+		return -ENOMEM;
 	return 0;
 }
 
 static int write_tail(struct pprof *w, const struct query_result *r)
 {
-	const char *host = profile_meta(w->profile, "host");
 	uint64_t period = profile_meta_u64(w->profile, "period_ns.cpu", 0);
-	uint32_t comment, default_type;
-	char text[160];
+	const char *name = r->value ? values[r->value].name : source_names[r->source];
+	uint32_t default_type;
 
-	snprintf(text, sizeof(text), "kymo %s on %.100s", KYMO_VERSION,
-		 host ? host : "unknown host");
-	if (intern(w, text, &comment) < 0 ||
-	    intern(w, source_names[r->source], &default_type) < 0 ||
+	if (write_comments(w) < 0 || intern(w, name, &default_type) < 0 ||
 	    write_value_type(w, PROFILE_PERIOD_TYPE, "cpu", "nanoseconds") < 0)
 		return -ENOMEM;
 	if (proto_u64(&w->tables, PROFILE_TIME, profile_start_wall_ns(w->profile)) < 0 ||
 	    proto_u64(&w->tables, PROFILE_DURATION, r->duration_ns) < 0 ||
 	    proto_u64(&w->tables, PROFILE_PERIOD, period) < 0 ||
-	    proto_u64(&w->tables, PROFILE_COMMENT, comment) < 0 ||
 	    proto_u64(&w->tables, PROFILE_DEFAULT_TYPE, default_type) < 0)
 		return -ENOMEM;
 	gzip_write(w->gzip, w->tables.data, w->tables.size);
@@ -536,6 +628,9 @@ static int pprof_new(FILE *out, struct profile *p, struct pprof **ret)
 	hmap_init(&w->mappings, 2 * sizeof(uint32_t), sizeof(uint32_t), 0);
 	for (size_t i = 0; i < KYMO_SOURCE_MAX; i++)
 		w->value_of[i] = -1;
+	for (size_t i = 0; i < SEEN_N; i++)
+		w->seen_at[i] = -1;
+	w->page_bytes = profile_meta_u64(p, "page_bytes", 4096);
 	if (strings_new(0, &w->strings) < 0 || gzip_new(out, &w->gzip) < 0)
 		return -ENOMEM;
 	*ret = TAKE_PTR(w);
@@ -552,9 +647,9 @@ int export_pprof(FILE *out, struct profile *p, const struct query_selection *s,
 	(void)options;
 	all.source = 0;
 	if (error == 0)
-		error = query_each_row(p, &all, find_source, w, NULL);
+		error = query_each_row(p, &all, find_values, w, NULL);
 	if (error == 0)
-		error = write_types(w);
+		error = write_types(w, r->value);
 	if (error == 0)
 		error = query_each_row(p, &all, take_row, w, NULL);
 	if (error == 0)
