@@ -60,6 +60,8 @@ enum {
 };
 
 #define STACK_MAX 4096
+/* The one frame of samples without any: else pprof counts them in its total alone. */
+#define NO_STACK UINT32_MAX
 /* Distinct samples that are summed at a time: a pprof file may hold equal ones, they add up. */
 #define GROUPS_MAX 200000
 /* Binaries get address ranges of their own, as in one large process. */
@@ -231,13 +233,13 @@ static int function_id(struct pprof *w, const char *name, const char *file, uint
 static int function_of(struct pprof *w, const struct query_frame *f, const struct function *fn,
 		       uint32_t *ret)
 {
-	char name[280] = "[unknown]";
+	char name[QUERY_CODE_NAME_SIZE];
 
+	if (f->id == NO_STACK)
+		return function_id(w, "[no stack]", "", 0, ret);
 	if (fn && fn->name && *fn->name)
 		return function_id(w, fn->name, fn->file, fn->first_line, ret);
-	if (f->binary && *f->binary->path)
-		snprintf(name, sizeof(name), "[%.256s]", query_base_name(f->binary->path));
-	return function_id(w, name, "", 0, ret);
+	return function_id(w, query_code_name(f->binary, name), "", 0, ret);
 }
 
 static int add_line(struct pprof *w, const struct query_frame *f, const struct function *fn,
@@ -358,6 +360,9 @@ static int add_locations(struct pprof *w, const struct group_key *key)
 	size_t n = query_stack(w->profile, &row, w->frames, STACK_MAX);
 	_cleanup_free_ uint32_t *ids = calloc(n + 1, sizeof(*ids));
 	int r = ids ? 0 : -ENOMEM;
+
+	if (n == 0)
+		w->frames[n++] = (struct query_frame){ .id = NO_STACK };
 
 	for (size_t i = 0; r == 0 && i < n; i++)
 		r = location_of(w, key->segment, &w->frames[i], &ids[i]);

@@ -74,36 +74,51 @@ static uint32_t item_intern(struct item_table *t, unsigned kind, const char *nam
 	return *index;
 }
 
-static uint32_t mark_unnamed(struct item_table *t, uint32_t item, enum query_unnamed why)
+const char *query_code_name(const struct binary *b, char out[QUERY_CODE_NAME_SIZE])
 {
-	if (item)
-		t->items[item].unnamed = why;
-	return item;
+	switch (b ? b->kind : BINARY_UNKNOWN) {
+	case BINARY_FILE:
+		snprintf(out, QUERY_CODE_NAME_SIZE, "[%.256s]",
+			 query_base_name(b->path ? b->path : ""));
+		return out;
+	case BINARY_KERNEL:
+		return "[kernel]";
+	case BINARY_VDSO:
+		return "[vdso]";
+	case BINARY_ANON:
+		return "[anonymous code]";
+	default:
+		return "[unknown]";
+	}
+}
+
+static enum query_unnamed why_unnamed(const struct binary *b)
+{
+	switch (b ? b->kind : BINARY_UNKNOWN) {
+	case BINARY_FILE:
+		return b->build_id.size ? QUERY_NO_SYMBOL : QUERY_NOT_READ;
+	case BINARY_KERNEL:
+	case BINARY_VDSO:
+		return QUERY_NO_SYMBOL;
+	case BINARY_ANON:
+		return QUERY_MEMORY;
+	default:
+		return QUERY_NOT_MAPPED;
+	}
 }
 
 static uint32_t item_of_code_without_name(struct item_table *t, unsigned kind,
 					  const struct binary *b)
 {
-	char name[280];
+	bool has_path =
+		b && (b->kind == BINARY_FILE || b->kind == BINARY_KERNEL || b->kind == BINARY_VDSO);
+	char name[QUERY_CODE_NAME_SIZE];
+	uint32_t item = item_intern(t, kind, query_code_name(b, name), "",
+				    has_path && b->path ? b->path : "", 0);
 
-	switch (b ? b->kind : BINARY_UNKNOWN) {
-	case BINARY_FILE:
-		snprintf(name, sizeof(name), "[%.256s]", query_base_name(b->path ? b->path : ""));
-		return mark_unnamed(t, item_intern(t, kind, name, "", b->path, 0),
-				    b->build_id.size ? QUERY_NO_SYMBOL : QUERY_NOT_READ);
-	case BINARY_KERNEL:
-		return mark_unnamed(t, item_intern(t, kind, "[kernel]", "", b->path, 0),
-				    QUERY_NO_SYMBOL);
-	case BINARY_VDSO:
-		return mark_unnamed(t, item_intern(t, kind, "[vdso]", "", b->path, 0),
-				    QUERY_NO_SYMBOL);
-	case BINARY_ANON:
-		return mark_unnamed(t, item_intern(t, kind, "[anonymous code]", "", "", 0),
-				    QUERY_MEMORY);
-	default:
-		return mark_unnamed(t, item_intern(t, kind, "[unknown]", "", "", 0),
-				    QUERY_NOT_MAPPED);
-	}
+	if (item)
+		t->items[item].unnamed = why_unnamed(b);
+	return item;
 }
 
 uint32_t item_of_frame(struct item_table *t, const struct segment *s, const struct frame *f)

@@ -183,6 +183,9 @@ int64_t query_quality_sum(const struct query_quality *q, size_t n, const char *c
  * lib/pythonX.Y, else all of it. Points into path.
  */
 const char *query_short_path(const char *path);
+/* What code without a name is called after the binary that it lies in (NULL = none): "[libc.so.6]". out, or static. */
+#define QUERY_CODE_NAME_SIZE 280
+const char *query_code_name(const struct binary *b, char out[QUERY_CODE_NAME_SIZE]);
 const char *query_base_name(const char *path); /* behind the last slash; points into path */
 
 #endif
