@@ -208,8 +208,7 @@ static int print_events(struct table *t, size_t tick)
 	first = t->next_event;
 	while (t->next_event < e->n && e->items[t->next_event].tick == tick)
 		t->next_event++;
-	return print_tick_events(t->screen, &e->items[first], t->next_event - first,
-				 TIME_WIDTH + 2);
+	return print_tick_events(t->screen, &e->items[first], t->next_event - first, TIME_WIDTH);
 }
 
 static int print_ticks(struct table *t)

@@ -94,7 +94,7 @@ static int print_storm(struct screen *s, int indent, const struct query_event *e
 	return r < 0 ? r : print_event(s, indent, STYLE_WARNING, &b);
 }
 
-/* "gc: 12 in 340 ms, the longest 45.0 ms of python3 (pid 7)"; of imports those alone that no other caused. */
+/* "gc: 12 in 340 ms, longest 45.0 ms generation 2 of python3 (7)"; of imports those alone that no other caused. */
 static int print_lasting(struct screen *s, int indent, const struct query_event *first, size_t n,
 			 enum event_kind kind)
 {
@@ -115,18 +115,18 @@ static int print_lasting(struct screen *s, int indent, const struct query_event 
 	}
 	if (!longest)
 		return 0;
-	r = buf_printf(&b, "%s: %s in %s, the longest %s", query_event_names[kind],
+	r = buf_printf(&b, "%s: %s in %s, longest %s", query_event_names[kind],
 		       format_count(number, count), text_duration(total_ns, all),
 		       text_duration(longest->duration_ns, most));
 	if (r == 0)
 		r = append_member(&b, " ", longest->fields, "name");
+	if (r == 0 && json_member(longest->fields, "generation"))
+		r = buf_printf(&b, " generation %" PRIu64,
+			       number_of(longest->fields, "generation"));
 	if (r == 0 && longest->process) {
 		memcpy(comm, longest->process->comm, KYMO_COMM_SIZE);
-		r = buf_printf(&b, " of %s (pid %" PRIu32 ")", comm, longest->process->pid);
+		r = buf_printf(&b, " of %s (%" PRIu32 ")", comm, longest->process->pid);
 	}
-	if (r == 0 && json_member(longest->fields, "generation"))
-		r = buf_printf(&b, ", generation %" PRIu64,
-			       number_of(longest->fields, "generation"));
 	return r < 0 ? r : print_event(s, indent, STYLE_DIM, &b);
 }
 

@@ -11,17 +11,19 @@ static bool starts_with(const char *text, const char *start)
 	return strncmp(text, start, strlen(start)) == 0;
 }
 
-/* Where distributions and their tools install what programs share. */
+/* Where distributions and their tools install what programs share; also below another root, as a container's. */
 static bool in_system_folder(const char *path)
 {
-	static const char *const folders[] = {
-		"/lib/",	 "/lib32/",	    "/lib64/",
-		"/usr/lib/",	 "/usr/lib32/",	    "/usr/lib64/",
-		"/usr/libexec/", "/usr/local/lib/", "/usr/local/lib64/",
-	};
+	static const char *const folders[] = { "/lib/", "/lib32/", "/lib64/" };
+	static const char *const anywhere[] = { "/usr/lib/",	   "/usr/lib32/",
+						"/usr/lib64/",	   "/usr/libexec/",
+						"/usr/local/lib/", "/usr/local/lib64/" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(folders); i++)
 		if (starts_with(path, folders[i]))
+			return true;
+	for (size_t i = 0; i < ARRAY_SIZE(anywhere); i++)
+		if (strstr(path, anywhere[i]))
 			return true;
 	return false;
 }
