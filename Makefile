@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # make              build/kymo
 # make unit         unit tests       make check   every test (see tests/run)
+# make fuzz         every fuzzer, SECONDS=60 each
 # make install      PREFIX=/usr/local DESTDIR=
 # make clean
 # V=1 shows commands; BUILD=dir builds elsewhere; SANITIZE=1 builds with ASan and UBSan into build-asan.
@@ -138,6 +139,36 @@ $(Q)$(CC) $(CFLAGS) $(TEST_CFLAGS) -MMD -MP -MF $@.d -o $@ $< -Wl,--start-group 
 	$(PKG_LIBS) $(shell pkg-config --libs $(TEST_PACKAGES)) -liberty -lpthread -lm
 endef
 
+# ---- fuzzers: libFuzzer with ASan and UBSan, all sources compiled once more for it ----
+# make fuzz: each for SECONDS, what it learns is kept under $(BUILD)/fuzz/corpus; a crash ends it with its input's name.
+SECONDS ?= 60
+FUZZERS := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+FUZZ_PROGRAMS := $(addprefix $(BUILD)/fuzz/,$(FUZZERS))
+FUZZ_FOLDERS := base model elf store unwind
+FUZZ_OBJECTS := $(patsubst %.c,$(BUILD)/fuzz/%.o,$(sort $(foreach f,$(FUZZ_FOLDERS),$(wildcard user/$(f)/*.c))))
+FUZZ_CFLAGS := $(filter-out -Werror,$(KYMO_CFLAGS)) -w -O1 -g -fno-omit-frame-pointer -fsanitize=address$(comma)undefined -fno-sanitize-recover=all
+FUZZ_OPTIONS := -rss_limit_mb=3072 -timeout=25 -max_len=65536 -verbosity=0
+
+$(BUILD)/fuzz/user/%.o: user/%.c
+	$(call say,FUZZCC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
+
+$(BUILD)/fuzz/all.a: $(FUZZ_OBJECTS)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(FUZZ_PROGRAMS): $(BUILD)/fuzz/%: tests/fuzz/%.c $(BUILD)/fuzz/all.a
+	$(call say,FUZZLD,$@)
+	$(Q)$(CLANG) $(FUZZ_CFLAGS) -Itests -fsanitize=fuzzer -MMD -MP -MF $@.d -o $@ $< $(BUILD)/fuzz/all.a $(PKG_LIBS) -liberty -lpthread -lm
+
+fuzz-programs: $(FUZZ_PROGRAMS)
+fuzz: fuzz-programs
+	$(Q)cd $(BUILD)/fuzz && for f in $(FUZZERS); do mkdir -p corpus/$$f && echo "$$f: $(SECONDS) s" && \
+		ASAN_OPTIONS=allocator_may_return_null=1 ./$$f $(FUZZ_OPTIONS) -max_total_time=$(SECONDS) \
+			-artifact_prefix=$$f- corpus/$$f $(CURDIR)/tests/fixtures/fuzz/$$f || exit 1; done
+.PHONY: fuzz fuzz-programs
+
 unit-programs: $(UNIT_TESTS)
 bpf-programs: $(BPF_TESTS)
 .PHONY: unit-programs bpf-programs
@@ -169,4 +200,4 @@ clean:
 	rm -rf build build-asan
 
 # Only where we compile: other trees under build may hold folders or files of that name.
--include $(shell find $(addprefix $(BUILD)/,user bpf tests) -type f -name '*.d' 2>/dev/null)
+-include $(shell find $(addprefix $(BUILD)/,user bpf tests fuzz) -type f -name '*.d' 2>/dev/null)
