@@ -105,11 +105,15 @@ static __always_inline void emit_end(struct task_struct *task, struct task_struc
 	record.head.size = sizeof(record);
 	record.head.time_ns = bpf_ktime_get_ns();
 	who_of(&record.who, leader);
-	/* A leader that its parent has reaped meanwhile is among the released. */
+	counters_of(&own, leader);
+	/* A leader that its parent has reaped meanwhile is among the released, but for its bytes. */
 	if (released_read(&record.counters, task)) {
-		counters_of(&own, leader);
 		counters_add(&record.counters, &own);
+	} else {
+		record.counters.read_bytes = own.read_bytes;
+		record.counters.write_bytes = own.write_bytes;
 	}
+	dead_threads_read(&record.counters, leader);
 	no_memory(&record.counters);
 	record.exit_code = BPF_CORE_READ(leader, exit_code);
 	if (bpf_ringbuf_output(&records, &record, sizeof(record), BPF_RB_NO_WAKEUP))
@@ -135,9 +139,11 @@ int on_switch(__u64 *ctx)
 	task = (void *)ctx[1];
 	if (config.probes)
 		probe_thread_ended(task->pid);
+	leader = task->group_leader;
+	if (task != leader)
+		dead_thread_add(task, leader);
 	if (task->signal->live.counter > 0)
 		return 0;
-	leader = task->group_leader;
 	pid = task->tgid;
 	if (config.filter && !followed_is(pid, leader->start_boottime))
 		return 0;

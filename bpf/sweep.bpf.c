@@ -40,6 +40,7 @@ int on_sweep(struct bpf_iter__task *ctx)
 		if (!released_read(&released, task))
 			return 0;
 		counters_add(&record.counters, &released);
+		dead_threads_read(&record.counters, task);
 		if (mm && !(task->flags & (PF_KTHREAD | PF_IO_WORKER | PF_USER_WORKER)))
 			memory_exact(&record.counters, mm);
 	}

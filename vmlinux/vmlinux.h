@@ -145,7 +145,6 @@ struct signal_struct {
 	unsigned long nivcsw;
 	unsigned long min_flt;
 	unsigned long maj_flt;
-	struct task_io_accounting ioac;
 	unsigned long long sum_sched_runtime;
 	short oom_score_adj;
 };

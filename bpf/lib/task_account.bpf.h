@@ -5,7 +5,8 @@
 
 #include "lib/account.bpf.h"
 
-#define ACCOUNT_CPUS_MAX 512
+#define ACCOUNT_CPUS_MAX      512
+#define ACCOUNT_PROCESSES_MAX 16384
 
 /*
  * What each CPU adds to the address of per-CPU memory (__per_cpu_offset). A kernel without
@@ -143,10 +144,62 @@ static __always_inline void released_of(struct kymo_counters *c, struct signal_s
 	c->major_faults = BPF_CORE_READ(signal, maj_flt);
 	c->voluntary_switches = BPF_CORE_READ(signal, nvcsw);
 	c->involuntary_switches = BPF_CORE_READ(signal, nivcsw);
-	if (bpf_core_field_exists(signal->ioac.read_bytes)) {
-		c->read_bytes = BPF_CORE_READ(signal, ioac.read_bytes);
-		c->write_bytes = BPF_CORE_READ(signal, ioac.write_bytes);
+}
+
+/*
+ * Storage bytes of the dead threads of a process that lives on, by our own book: the kernel's
+ * (signal->ioac, and /proc/PID/io with it) also has those of children that were waited for
+ * (kernel/exit.c, wait_task_zombie), which have told their own.
+ */
+struct thread_bytes {
+	__u64 read, write;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, ACCOUNT_PROCESSES_MAX);
+	__type(key, struct process_key);
+	__type(value, struct thread_bytes);
+} dead_threads __weak SEC(".maps");
+
+static __always_inline struct process_key process_key_of(struct task_struct *leader)
+{
+	return (struct process_key){ .start_ns = leader->start_boottime, .pid = leader->tgid };
+}
+
+/* task: a thread that will not run again, not the leader. */
+static __always_inline void dead_thread_add(struct task_struct *task, struct task_struct *leader)
+{
+	struct process_key key = process_key_of(leader);
+	struct thread_bytes own = { 0 }, *sum;
+
+	if (!bpf_core_field_exists(task->ioac.read_bytes))
+		return;
+	own.read = BPF_CORE_READ(task, ioac.read_bytes);
+	own.write = BPF_CORE_READ(task, ioac.write_bytes);
+	if (!own.read && !own.write)
+		return;
+	/* Two threads may die at once: made empty first, whoever is the first. */
+	sum = bpf_map_lookup_elem(&dead_threads, &key);
+	if (!sum) {
+		struct thread_bytes none = { 0 };
+
+		bpf_map_update_elem(&dead_threads, &key, &none, BPF_NOEXIST);
+		sum = bpf_map_lookup_elem(&dead_threads, &key);
 	}
+	if (!sum)
+		return;
+	__sync_fetch_and_add(&sum->read, own.read);
+	__sync_fetch_and_add(&sum->write, own.write);
+}
+
+static __always_inline void dead_threads_read(struct kymo_counters *c, struct task_struct *leader)
+{
+	struct process_key key = process_key_of(leader);
+	const struct thread_bytes *sum = bpf_map_lookup_elem(&dead_threads, &key);
+
+	c->read_bytes += sum ? sum->read : 0;
+	c->write_bytes += sum ? sum->write : 0;
 }
 
 #define RELEASE_TRIES 8
