@@ -2,6 +2,7 @@
 # make              build/kymo
 # make unit         unit tests       make check   every test (see tests/run)
 # make fuzz         every fuzzer, SECONDS=60 each
+# make check-kernels                 kymo on five kernels, in an emulator (minutes)
 # make install      PREFIX=/usr/local DESTDIR=
 # make clean
 # V=1 shows commands; BUILD=dir builds elsewhere; SANITIZE=1 builds with ASan and UBSan into build-asan.
@@ -168,6 +169,15 @@ fuzz: fuzz-programs
 		ASAN_OPTIONS=allocator_may_return_null=1 ./$$f $(FUZZ_OPTIONS) -max_total_time=$(SECONDS) \
 			-artifact_prefix=$$f- corpus/$$f $(CURDIR)/tests/fixtures/fuzz/$$f || exit 1; done
 .PHONY: fuzz fuzz-programs
+
+# On other kernels, in an emulator (tests/vm/check): all of them here, two in `make check`.
+VM_PROGRAMS := $(BUILD)/kymo $(BUILD)/bpf/kymo.bpf.o $(BUILD)/tests/bpf/test_fields $(BUILD)/tests/vm/programs
+$(BUILD)/tests/vm/%: tests/vm/%.c
+	$(link-test)
+vm-programs: $(VM_PROGRAMS)
+check-kernels: $(VM_PROGRAMS)
+	$(Q)tests/vm/check $(BUILD)
+.PHONY: vm-programs check-kernels
 
 unit-programs: $(UNIT_TESTS)
 bpf-programs: $(BPF_TESTS)

@@ -27,6 +27,7 @@ const struct series cgroup_series[CGROUP_SERIES_MAX] = {
 	[CGROUP_MEMORY_OOM] = COUNTER("memory.events", "event=oom", "{event}"),
 	[CGROUP_MEMORY_OOM_KILL] = COUNTER("memory.events", "event=oom_kill", "{event}"),
 	[CGROUP_PRESSURE_CPU_SOME] = PRESSURE("cpu", "some"),
+	[CGROUP_PRESSURE_CPU_FULL] = PRESSURE("cpu", "full"),
 	[CGROUP_PRESSURE_MEMORY_SOME] = PRESSURE("memory", "some"),
 	[CGROUP_PRESSURE_MEMORY_FULL] = PRESSURE("memory", "full"),
 	[CGROUP_PRESSURE_IO_SOME] = PRESSURE("io", "some"),
@@ -96,13 +97,11 @@ static void read_pressure(const struct cgroup_reading *to, const struct cgroup_f
 /* Adds up a direction's bytes over all devices. */
 struct io_sums {
 	uint64_t bytes[2];
-	bool any;
 };
 
+/* Before a group's first I/O there is no line: that is zero, and the first is counted from it. */
 static void tell_io(const struct cgroup_reading *to, const struct io_sums *sums)
 {
-	if (!sums->any)
-		return;
 	tell(to, CGROUP_IO_READ, sums->bytes[0], 1);
 	tell(to, CGROUP_IO_WRITE, sums->bytes[1], 1);
 }
@@ -111,7 +110,6 @@ static void add_io(struct io_sums *sums, int direction, uint64_t bytes)
 {
 	if (__builtin_add_overflow(sums->bytes[direction], bytes, &sums->bytes[direction]))
 		sums->bytes[direction] = UINT64_MAX; /* refused as too large */
-	sums->any = true;
 }
 
 /* "8:0 rbytes=1 wbytes=2 rios=3 ..." */
@@ -192,7 +190,10 @@ const struct cgroup_file cgroup_files[CGROUP_FILES] = {
 	    { "max", CGROUP_MEMORY_MAX, 1 },
 	    { "oom", CGROUP_MEMORY_OOM, 1 },
 	    { "oom_kill", CGROUP_MEMORY_OOM_KILL, 1 } } },
-	{ CGROUP_V2, "cpu.pressure", read_pressure, { { "some", CGROUP_PRESSURE_CPU_SOME, US } } },
+	{ CGROUP_V2,
+	  "cpu.pressure",
+	  read_pressure,
+	  { { "some", CGROUP_PRESSURE_CPU_SOME, US }, { "full", CGROUP_PRESSURE_CPU_FULL, US } } },
 	{ CGROUP_V2,
 	  "memory.pressure",
 	  read_pressure,

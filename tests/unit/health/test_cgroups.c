@@ -207,7 +207,7 @@ static void version_1_has_a_tree_per_controller(void **state)
 	put(f, "blkio/job/blkio.throttle.io_service_bytes",
 	    "8:0 Read 9\n8:0 Write 6\n8:0 Total 11\nTotal 11\n");
 	put(f, "unified/job/cpu.stat", "usage_usec 900\n");
-	put(f, "unified/job/cpu.pressure", "some avg10=0.00 total=12\nfull avg10=0.00 total=0\n");
+	put(f, "unified/job/cpu.pressure", "some avg10=0.00 total=12\nfull avg10=0.00 total=1\n");
 	reread(f);
 	assert_int_equal(value(f, "linux.cgroup.cpu.usage", "cgroup=/job"), 234);
 	assert_int_equal(value(f, "linux.cgroup.cpu.nr_throttled", "cgroup=/job"), 3);
@@ -219,7 +219,28 @@ static void version_1_has_a_tree_per_controller(void **state)
 	assert_int_equal(value(f, "linux.cgroup.pressure.total",
 			       "cgroup=/job,resource=cpu,stall=some"),
 			 2000);
-	assert_int_equal(f->h.labels_n, 8);
+	assert_int_equal(value(f, "linux.cgroup.pressure.total",
+			       "cgroup=/job,resource=cpu,stall=full"),
+			 1000);
+	assert_int_equal(f->h.labels_n, 9);
+}
+
+/* A group has no line in io.stat before its first I/O, and that is not the base of what follows. */
+static void first_io_of_a_group_counts(void **state)
+{
+	struct fixture *f = *state;
+
+	mount_at(f, "cgroup2 % cgroup2 rw 0 0\n");
+	put(f, "a/io.stat", "");
+	reread(f);
+	put(f, "a/io.stat", "1:0 rbytes=10 wbytes=20\n");
+	reread(f);
+	assert_int_equal(value(f, "linux.cgroup.io", "cgroup=/a,direction=read"), 10);
+	assert_int_equal(value(f, "linux.cgroup.io", "cgroup=/a,direction=write"), 20);
+	put(f, "a/io.stat", "1:0 rbytes=10 wbytes=20\n8:0 rbytes=1 wbytes=2\n");
+	reread(f);
+	assert_int_equal(value(f, "linux.cgroup.io", "cgroup=/a,direction=read"), 1);
+	assert_int_equal(value(f, "linux.cgroup.io", "cgroup=/a,direction=write"), 2);
 }
 
 static void groups_come_and_go(void **state)
@@ -282,11 +303,9 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(version_2_has_all_in_one_tree),
-		TEST(version_1_has_a_tree_per_controller),
-		TEST(groups_come_and_go),
-		TEST(nothing_mounted_is_no_error),
-		TEST(hostile_trees_are_bounded),
+		TEST(version_2_has_all_in_one_tree), TEST(version_1_has_a_tree_per_controller),
+		TEST(first_io_of_a_group_counts),    TEST(groups_come_and_go),
+		TEST(nothing_mounted_is_no_error),   TEST(hostile_trees_are_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Loads every program of the object kymo.bpf.o (first argument) into the running kernel and prints what the verifier did: a line
+ * "program NAME INSTRUCTIONS MICROSECONDS" each. Exit code 1 when one was refused, with the end of its log.
+ */
+#include <bpf/libbpf.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PROGRAMS_MAX 32
+#define LOG_BYTES    65536
+/* BPF_LOG_STATS of the kernel's include/linux/bpf_verifier.h: the totals alone. */
+#define LOG_STATS 4
+
+static int no_print(enum libbpf_print_level level, const char *format, va_list args)
+{
+	return level == LIBBPF_WARN ? vfprintf(stderr, format, args) : 0;
+}
+
+static unsigned long number_behind(const char *log, const char *word)
+{
+	const char *found = strstr(log, word);
+
+	return found ? strtoul(found + strlen(word), NULL, 10) : 0;
+}
+
+static void print_program(const char *name, const char *log)
+{
+	printf("program %s %lu %lu\n", name, number_behind(log, "processed "),
+	       number_behind(log, "verification time "));
+}
+
+int main(int argc, char **argv)
+{
+	static char logs[PROGRAMS_MAX][LOG_BYTES];
+	struct bpf_object *object;
+	struct bpf_program *program;
+	size_t n = 0;
+	int r;
+
+	libbpf_set_print(no_print);
+	object = bpf_object__open(argc > 1 ? argv[1] : "kymo.bpf.o");
+	if (!object)
+		return 1;
+	bpf_object__for_each_program(program, object)
+	{
+		if (n == PROGRAMS_MAX)
+			return 1;
+		bpf_program__set_log_level(program, LOG_STATS);
+		bpf_program__set_log_buf(program, logs[n++], LOG_BYTES);
+	}
+	r = bpf_object__load(object);
+	n = 0;
+	bpf_object__for_each_program(program, object)
+		print_program(bpf_program__name(program), logs[n++]);
+	bpf_object__close(object);
+	return r < 0;
+}
