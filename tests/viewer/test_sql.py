@@ -88,7 +88,7 @@ def test_stacks_under_pressure(answer, sick):
     own = {}
     for line in text.splitlines():
         stack, _, weight = line.rpartition(" ")
-        names = ";".join(re.sub(r" \(.*", "", f) for f in stack.split(";")[1:])
+        names = ";".join(re.sub(r" \([^()]*:\d+\)$", "", f) for f in stack.split(";")[1:])
         own[names] = own.get(names, 0) + int(weight)
     assert {r[1]: r[0] for r in answer("Which stacks ran")} == {k: v / 1e9 for k, v in own.items()}
 
@@ -201,6 +201,46 @@ def test_ticks_are_gone_to(sick):
         assert sql(sick, f"SELECT count(*) FROM sample WHERE {condition}") == [[0]], condition
     assert sql(sick, "SELECT count(*) FROM sample WHERE tick < 'x'") == sql(sick, "SELECT count(*) FROM sample")
     assert sql(sick, "SELECT id FROM tick ORDER BY id DESC LIMIT 1") == [[10]]
+
+
+def test_inlined_functions_are_frames(sick, plain):
+    statement = "SELECT DISTINCT depth, name FROM stack_frame WHERE stack = (SELECT stack FROM sample_named WHERE function LIKE 'inner%' LIMIT 1) " \
+                "AND level = 0 ORDER BY depth"
+    own = [[0, "outer"], [1, "middle (inlined)"], [2, "inner (inlined)"]]
+    assert sql(sick, statement) == own == [list(r) for r in plain.execute(statement)]
+    (text,) = sql(sick, "SELECT DISTINCT stack_text(stack) FROM sample_named WHERE function LIKE 'inner%'")
+    assert text == ["main;outer;middle (inlined);inner (inlined)"]
+    assert sql(sick, "SELECT count(*) FROM stack_text WHERE text <> stack_text(stack)") == [[0]]
+
+
+@pytest.fixture(scope="session")
+def folder(sick, tmp_path_factory):
+    """A recording of two segments."""
+    out = tmp_path_factory.mktemp("segments") / "rec"
+    out.mkdir()
+    for name in ("20251121T111905.000Z.kymo", "20251121T112005.000Z.kymo"):
+        shutil.copy(sick, out / name)
+    return out
+
+
+@pytest.mark.parametrize("selection", ((), ("--since", "5s"), ("--pid", "500", "--since", "8s", "--until", "12s")), ids=lambda s: " ".join(s) or "all")
+def test_a_folder_of_segments_is_one_recording(folder, sick, tmp_path, selection):
+    plain = exported(folder, tmp_path, *selection)
+    for value in ("cpu", "fault") if "--pid" in selection else ("cpu", "fault", "io"):
+        total = report(folder, "--value", value, *selection)["total"]
+        statement = f"SELECT sum(weight), count(*) FROM sample_named WHERE source = '{value}'"
+        assert sql(folder, statement, *selection) == [[total["weight"], total["samples"]]] == [list(r) for r in plain.execute(statement)]
+    functions = report(folder, "--limit", "0", *selection)["functions"]
+    statement = "SELECT function, sum(weight) FROM sample_named WHERE source = 'cpu' GROUP BY 1"
+    own = {f["function"]: f["self"]["weight"] for f in functions if f["self"]["weight"]}
+    assert dict(sql(folder, statement, *selection)) == own == dict(plain.execute(statement))
+    if not selection:
+        assert sql(folder, "SELECT segment, min(id), max(id), count(*) FROM tick GROUP BY 1") == [[1, 1, 10, 10], [2, 11, 20, 10]]
+        assert sql(folder, "SELECT count(*) FROM sample WHERE tick = 13") == sql(sick, "SELECT count(*) FROM sample WHERE tick = 3")
+        # each id leads to the row of its own segment, what happened to the tick in which it did
+        assert sql(folder, "SELECT count(DISTINCT stack_text(stack)), count(DISTINCT stack) FROM sample") == [[6, 11]]
+        assert sql(folder, "SELECT count(*) FROM event AS e JOIN tick AS t ON t.id = e.tick AND e.time_ns BETWEEN t.start_ns AND t.end_ns") == [[20]]
+        assert not sql(folder, "SELECT 1 FROM stack AS k JOIN stack AS p ON p.id = k.parent WHERE p.id >= k.id")
 
 
 # ---- forms ----

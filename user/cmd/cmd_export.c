@@ -80,7 +80,7 @@ static char *describe_formats(int key, const char *text, void *input)
 	if (key != ARGP_KEY_HELP_POST_DOC)
 		return (char *)text;
 	for (const struct exporter *e = exporters; e->name; e++) {
-		if (asprintf(&more, "%s  %-10s %s\n", all ? all : "Formats:\n", e->name, e->help) <
+		if (asprintf(&more, "%s  %-10s  %s\n", all ? all : "Formats:\n", e->name, e->help) <
 		    0)
 			break;
 		free(all);

@@ -70,12 +70,11 @@ static const struct argp sql_argp = {
 	.children = sql_children,
 	.args_doc = "FILE ['STATEMENT' | -]",
 	.doc = "Runs a SELECT over a recording: samples, ticks, processes and all else as tables.\v"
-	       "Without a statement: the tables and their columns. '-' takes the statement from\n"
-	       "standard input. Nothing can be changed. With --pid, --comm, --since or --until "
-	       "the\n"
+	       "Without a statement: the tables and their columns. '-' takes the statement from "
+	       "standard input. Nothing can be changed. With --pid, --comm, --since or --until the "
 	       "tables have that part of the recording alone.\n\n"
 	       "  kymo sql FILE 'SELECT function, sum(weight) / 1e9 AS s FROM sample_named\n"
-	       "                 WHERE source = \"cpu\" GROUP BY 1 ORDER BY 2 DESC LIMIT 10'",
+	       "                 GROUP BY 1 ORDER BY 2 DESC LIMIT 10'",
 };
 
 /* ---- programs' forms ---- */

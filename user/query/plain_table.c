@@ -516,6 +516,7 @@ static void event_value(struct plain_cursor *c, sqlite3_context *to, int column)
 {
 	const struct plain_event *e = &c->plain->events[c->at - 1];
 	const struct segment *s = &c->plain->profile->segments[e->segment];
+	const int64_t shift = c->plain->profile->ticks[e->tick].shift_ns;
 
 	switch (column) {
 	case 0:
@@ -528,7 +529,7 @@ static void event_value(struct plain_cursor *c, sqlite3_context *to, int column)
 		put_text(to, event_kinds[e->event.kind]);
 		break;
 	case 3:
-		sqlite3_result_int64(to, (int64_t)e->event.time_ns);
+		sqlite3_result_int64(to, (int64_t)(e->event.time_ns + (uint64_t)shift));
 		break;
 	case 4:
 		sqlite3_result_int64(to, (int64_t)e->event.duration_ns);

@@ -16,7 +16,8 @@
 #define SICK_FROM 6
 
 struct stacks {
-	uint32_t serve, allocate, read, flush;
+	uint32_t serve, allocate, read, flush, outer;
+	uint32_t outer_frame;
 };
 
 static void make_stacks(struct maker *m, struct stacks *s)
@@ -34,7 +35,28 @@ static void make_stacks(struct maker *m, struct stacks *s)
 		maker_frame(m, FRAME_NATIVE, server, 0x40,
 			    maker_function(m, FRAME_NATIVE, server, "allocate", "alloc.c", 7)));
 	s->read = maker_stack(m, root, maker_named_frame(m, FRAME_NATIVE, "read;all", "", 0));
+	s->outer_frame = maker_frame(m, FRAME_NATIVE, server, 0xc0,
+				     maker_function(m, FRAME_NATIVE, server, "outer", "o.c", 1));
+	s->outer = maker_stack(m, root, s->outer_frame);
 	s->flush = maker_stack(m, root, maker_frame(m, FRAME_NATIVE, server, 0x80, 0));
+}
+
+/* Two functions inlined in `outer`, told when the frame was long there. */
+static void make_inlined(struct maker *m, const struct stacks *s)
+{
+	struct function functions[] = {
+		{ .id = m->functions + 1, .kind = FRAME_NATIVE, .name = "middle", .file = "m.c" },
+		{ .id = m->functions + 2, .kind = FRAME_NATIVE, .name = "inner", .file = "i.c" },
+	};
+	struct frame_inline inlines[] = {
+		{ .frame = s->outer_frame, .depth = 1, .function = m->functions + 1, .line = 5 },
+		{ .frame = s->outer_frame, .depth = 2, .function = m->functions + 2, .line = 6 },
+	};
+	const struct late_names names = {
+		.functions = functions, .functions_n = 2, .inlines = inlines, .inlines_n = 2
+	};
+
+	assert_int_equal(store_write_names(m->store, &names), 0);
 }
 
 static void account(struct maker *m, uint32_t process, bool ended, int64_t cpu_ns, int64_t pages)
@@ -62,7 +84,9 @@ static void make_tick(struct maker *m, const struct stacks *s, uint32_t tick, ui
 	maker_row_of(m, reader, s->read, KYMO_SOURCE_IO, KYMO_END_WHOLE, 2, 1048576);
 	maker_row_of(m, reader, s->flush, KYMO_SOURCE_IO, KYMO_END_WHOLE, 1, 65536);
 	m->tick.rows[m->tick.rows_n - 1].state |= KYMO_STATE_IO_WRITE;
+	maker_row(m, reader, s->outer, 1);
 	maker_row(m, brief, 0, 1);
+	maker_event(m, EVENT_OOM_KILL, sick ? grower : 0, tick, "{\"pid\":500}");
 	maker_health(m, HEALTH_cpu_user_ns, 900000000);
 	maker_health(m, HEALTH_cpu_idle_ns, 1100000000);
 	maker_health(m, HEALTH_psi_mem_some_ns, sick ? 200000000 + 10000000 * tick : 1000000);
@@ -88,6 +112,7 @@ int main(int argc, char **argv)
 	reader = maker_thread(&m, 600, "reader");
 	for (uint32_t tick = 0; tick < 10; tick++)
 		make_tick(&m, &s, tick, grower, reader);
+	make_inlined(&m, &s);
 	if (argc > 2 && strcmp(argv[2], "killed") == 0)
 		_exit(0); /* as a kill: nobody closes the file */
 	maker_finish(&m, true);
