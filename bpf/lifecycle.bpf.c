@@ -75,7 +75,7 @@ int on_exec(__u64 *ctx)
 	__u32 zero = 0;
 	__u64 size;
 
-	if (config.filter && !followed_is(task->tgid, leader->start_boottime))
+	if (!asked_for(task->tgid, leader))
 		return 0;
 	r = bpf_map_lookup_elem(&exec_records, &zero);
 	if (!r)
@@ -145,7 +145,7 @@ int on_switch(__u64 *ctx)
 	if (task->signal->live.counter > 0)
 		return 0;
 	pid = task->tgid;
-	if (config.filter && !followed_is(pid, leader->start_boottime))
+	if (!asked_for(pid, leader))
 		return 0;
 	emit_end(task, leader);
 	if (config.filter)

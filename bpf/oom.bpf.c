@@ -12,14 +12,6 @@
 /* This program, and bpf_trace_run that calls it. */
 #define OWN_FRAMES 2
 
-static __always_inline struct kernfs_node *parent_of(struct kernfs_node *node)
-{
-	struct kernfs_node___before_6_15 *old = (void *)node;
-
-	return bpf_core_field_exists(old->parent) ? BPF_CORE_READ(old, parent)
-						  : BPF_CORE_READ(node, __parent);
-}
-
 /* The directory of the cgroup that the task's memory is charged to; version 1 or 2. */
 static __always_inline struct kernfs_node *memory_cgroup(struct task_struct *task)
 {
@@ -42,7 +34,7 @@ static __always_inline void cgroup_names(struct kymo_oom *record, struct task_st
 
 #pragma unroll
 	for (int i = 0; i < KYMO_CGROUP_LEVELS && node; i++) {
-		parent = parent_of(node);
+		parent = kernfs_parent_of(node);
 		if (!parent) /* the root has no name */
 			return;
 		bpf_probe_read_kernel_str(record->cgroup[i], sizeof(record->cgroup[i]),

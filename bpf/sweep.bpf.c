@@ -25,7 +25,7 @@ int on_sweep(struct bpf_iter__task *ctx)
 	if (ctx->meta->seq_num == 0)
 		cpu_offsets_learn();
 	leader = task->group_leader;
-	if (config.filter && !followed_is(task->tgid, leader->start_boottime))
+	if (!asked_for(task->tgid, leader))
 		return 0;
 	record.head.type = KYMO_RECORD_TASK;
 	record.head.size = sizeof(record);

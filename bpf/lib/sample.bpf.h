@@ -115,7 +115,7 @@ static __always_inline bool wanted(struct task_struct *task)
 		count(KYMO_COUNTER_IDLE);
 		return false;
 	}
-	if (config.filter && !followed_is(task->tgid, leader->start_boottime)) {
+	if (!asked_for(task->tgid, leader)) {
 		count(KYMO_COUNTER_FILTERED);
 		return false;
 	}

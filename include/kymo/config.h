@@ -13,8 +13,11 @@ struct kymo_config {
 	__u64 page_bytes;    /* a base page */
 	/* By source: so many of a CPU's events in 100 ms become samples at most; 0 = all. */
 	__u32 window_max[KYMO_SOURCE_SLOTS];
-	__u32 probes;  /* 1: probes of interpreters may be attached */
-	__u32 no_args; /* 1: arguments of programs are not copied */
+	__u32 probes;	 /* 1: probes of interpreters may be attached */
+	__u32 no_args;	 /* 1: arguments of programs are not copied */
+	__u64 cgroup_id; /* only processes in this cgroup and below; 0 = all */
+	__s32 cgroup_subsys; /* of the kernel's cgroup_subsys_id whose hierarchy it is in; -1 = version 2 */
+	__u32 pad;
 };
 
 /* Counters, in the order of counters.def: the index into the per-CPU array map `counters`. */

@@ -24,6 +24,7 @@ struct account {
 	struct kymo_counters sum;  /* of the sweep at hand */
 	struct kymo_task first;	   /* whose it is: the record that made the account */
 	uint64_t sweep;		   /* the last one that saw it */
+	uint64_t first_sweep;
 	bool ended;
 };
 
@@ -103,6 +104,7 @@ static struct account *account_get(struct accounts *a, const struct kymo_task *t
 	if (new) {
 		account->told = no_memory;
 		account->first = *task;
+		account->first_sweep = a->sweep;
 	} else if (task->who.pid == task->who.tid) {
 		account->first = *task;
 	}
@@ -251,7 +253,9 @@ int accounts_sweep_end(struct accounts *a, uint64_t begun_boot_ns)
 		if (account->sweep != a->sweep ||
 		    (!first && account->first.who.process_start_ns > begun_boot_ns))
 			continue;
-		if (first)
+		/* Came into the cgroup that is recorded: what it used before is not the recording's. */
+		if (first || (account->first_sweep == a->sweep &&
+			      account->first.who.process_start_ns < a->start_boot_ns))
 			baseline(account);
 		else
 			q = tell(a, account, &account->sum, false);

@@ -22,6 +22,7 @@ struct agent_options {
 		rotate_ns; /* output is a folder: a new profile in it after so long; 0 = one file */
 	uint64_t keep;	   /* profiles that stay in the folder; 0 = all */
 	bool all;	   /* the whole host */
+	const char *cgroup;   /* of it, only processes in this cgroup and below; NULL = all */
 	const uint32_t *pids; /* else these, and their children */
 	size_t pids_n;
 	char *const *command; /* else this; NULL-terminated */

@@ -39,6 +39,8 @@ static int describe_selection(const struct agent_options *o, struct buf *out)
 {
 	int r = 0;
 
+	if (o->cgroup)
+		return buf_printf(out, "cgroup %s", o->cgroup);
 	if (o->all)
 		return buf_append_str(out, "all");
 	if (o->command) {

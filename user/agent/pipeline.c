@@ -360,6 +360,7 @@ int pipeline_open(const struct pipeline_options *options, struct pipeline **ret,
 	const struct kern_options kern = { .cpu_period_ns = options->cpu_period_ns,
 					   .sources = options->sources,
 					   .filter = options->filter,
+					   .cgroup = options->cgroup,
 					   .no_args = options->no_cmdline };
 	struct pipeline *p = calloc(1, sizeof(*p));
 	int r;

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "agent/writer.h"
+#include "kern/kern.h"
 #include "store/store.h"
 
 struct pipeline;
@@ -20,8 +21,9 @@ struct pipeline_options {
 	uint64_t tick_ns;
 	uint64_t rotate_ns; /* a new profile begins with the first tick after so long; 0 = never */
 	uint32_t sources;   /* KERN_SOURCE of each */
-	bool filter;	    /* only what pipeline_follow names, and its children */
-	bool no_cmdline;    /* no process gets a command line */
+	struct kern_cgroup cgroup; /* id 0 = all */
+	bool filter;		   /* only what pipeline_follow names, and its children */
+	bool no_cmdline;	   /* no process gets a command line */
 };
 
 /* Opens everything but the store; nothing is sampled yet. -errno with *ret_message, one line. */

@@ -151,15 +151,19 @@ static int start_command(struct recording *r)
 
 static int open_pipeline(struct recording *r)
 {
-	const struct pipeline_options options = { .cpu_period_ns = sample_period_ns(r->options->hz),
-						  .tick_ns = r->options->tick_ns,
-						  .rotate_ns = r->options->rotate_ns,
-						  .sources = r->options->sources,
-						  .filter = !r->options->all,
-						  .no_cmdline = r->options->no_cmdline };
+	struct pipeline_options options = { .cpu_period_ns = sample_period_ns(r->options->hz),
+					    .tick_ns = r->options->tick_ns,
+					    .rotate_ns = r->options->rotate_ns,
+					    .sources = r->options->sources,
+					    .filter = !r->options->all,
+					    .no_cmdline = r->options->no_cmdline };
 	_cleanup_free_ char *message = NULL;
-	int q = pipeline_open(&options, &r->pipeline, &message);
+	int q = 0;
 
+	if (r->options->cgroup)
+		q = kern_cgroup_find(r->options->cgroup, &options.cgroup, &message);
+	if (q == 0)
+		q = pipeline_open(&options, &r->pipeline, &message);
 	if (q < 0)
 		log_error("%s", message ? message : strerror(-q));
 	return q;

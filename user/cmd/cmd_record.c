@@ -16,23 +16,28 @@
 #define PIDS_MAX 1024
 #define PID_MAX	 4194304 /* include/linux/threads.h */
 
-static const char doc[] = "Record which code runs, with the host's health beside it.\v"
-			  "Without -a, -p or a COMMAND the whole host is recorded. -p and COMMAND "
-			  "include the children. "
-			  "Started through sudo, a COMMAND runs as the calling user and the "
-			  "profile belongs to that user.\n\n"
-			  "Examples:\n"
-			  "  sudo kymo record -d 10\n"
-			  "  sudo kymo record -p 1234 -F 499\n"
-			  "  sudo kymo record -o build.kymo -- make -j8\n"
-			  "  sudo kymo record --rotate 1h --keep 24 -o day\n"
-			  "\nThen: kymo report, kymo ticks, kymo export -o flame.svg";
+static const char doc[] =
+	"Record which code runs, with the host's health beside it.\v"
+	"Without -a, -p, --cgroup or a COMMAND the whole host is recorded. -p and COMMAND "
+	"include the children. "
+	"Started through sudo, a COMMAND runs as the calling user and the "
+	"profile belongs to that user.\n\n"
+	"Examples:\n"
+	"  sudo kymo record -d 10\n"
+	"  sudo kymo record -p 1234 -F 499\n"
+	"  sudo kymo record -o build.kymo -- make -j8\n"
+	"  sudo kymo record --rotate 1h --keep 24 -o day\n"
+	"\nThen: kymo report, kymo ticks, kymo export -o flame.svg";
 
-enum { KEY_NO_CMDLINE = 0x100, KEY_ROTATE, KEY_KEEP };
+enum { KEY_NO_CMDLINE = 0x100, KEY_ROTATE, KEY_KEEP, KEY_CGROUP };
 
 static const struct argp_option options[] = {
 	{ "all", 'a', NULL, 0, "The whole host (the default)", 0 },
 	{ "pid", 'p', "PID,...", 0, "Only these processes and their children", 0 },
+	{ "cgroup", KEY_CGROUP, "PATH", 0,
+	  "Only the processes of this cgroup and those below it (as system.slice/x.service, or a "
+	  "folder)",
+	  0 },
 	{ "frequency", 'F', "HZ", 0, "Samples per second and CPU (1 to 10000; default 99)", 0 },
 	{ "duration", 'd', "SECONDS", 0,
 	  "Stop by itself (default: at Ctrl-C, or when COMMAND ends)", 0 },
@@ -104,15 +109,15 @@ static error_t check(const struct argp_state *state, struct arguments *a)
 	struct agent_options *o = &a->agent;
 	bool empty_command = !o->command && state->next > 0 &&
 			     strcmp(state->argv[state->next - 1], "--") == 0;
-	int given = o->all + (o->pids_n > 0) + (o->command != NULL);
+	int given = o->all + (o->pids_n > 0) + (o->command != NULL) + (o->cgroup != NULL);
 
 	if (empty_command)
 		return options_error(state, "no COMMAND behind --");
 	if (given > 1)
-		return options_error(state, "-a, -p and a COMMAND exclude each other");
+		return options_error(state, "-a, -p, --cgroup and a COMMAND exclude each other");
 	if (o->keep && !o->rotate_ns)
 		return options_error(state, "--keep goes with --rotate");
-	if (given == 0)
+	if (given == 0 || o->cgroup)
 		o->all = true;
 	o->pids = a->pids;
 	return 0;
@@ -184,6 +189,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_NO_CMDLINE:
 		o->no_cmdline = true;
+		return 0;
+	case KEY_CGROUP:
+		if (!*arg)
+			return options_error(state, "--cgroup: the path is empty");
+		o->cgroup = arg;
 		return 0;
 	case KEY_ROTATE:
 		return set_rotate(state, o, arg);

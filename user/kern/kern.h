@@ -31,10 +31,22 @@ struct kern;
 #define KERN_FAULT_MAX	  32
 #define KERN_IO_MAX	  100
 
+struct kern_cgroup {
+	uint64_t id;
+	int32_t subsys; /* -1 = version 2 */
+};
+/*
+ * A cgroup by its folder: absolute, or below the root of its hierarchy (version 2's first, then memory's). 0, or
+ * -errno with *ret_message, one line.
+ */
+int kern_cgroup_find(const char *path, struct kern_cgroup *ret, char **ret_message);
+
 struct kern_options {
 	uint64_t cpu_period_ns;
-	bool filter;	   /* only processes given to kern_follow and their children */
-	bool no_args;	   /* arguments of programs stay where they are */
+	bool filter;  /* only processes given to kern_follow and their children */
+	bool no_args; /* arguments of programs stay where they are */
+	/* Only processes in this cgroup and below, as kern_cgroup_find says; id 0 = all. */
+	struct kern_cgroup cgroup;
 	size_t ring_bytes; /* of the sample ring; rounded up; 0 = a default by CPUs */
 	uint32_t
 		sources; /* KERN_SOURCE of each; 0 = cpu alone. What is not asked for is not loaded */

@@ -62,6 +62,8 @@ static int configure(struct kern *k, const struct kern_options *o)
 
 	skeleton->rodata->config.cpu_period_ns = o->cpu_period_ns;
 	skeleton->rodata->config.filter = o->filter;
+	skeleton->rodata->config.cgroup_id = o->cgroup.id;
+	skeleton->rodata->config.cgroup_subsys = o->cgroup.subsys;
 	skeleton->rodata->config.no_args = o->no_args;
 	skeleton->rodata->config.own_pid = (uint32_t)getpid();
 	skeleton->rodata->config.page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
