@@ -43,24 +43,67 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* Also inside members without a name, as the kernel nests them. */
-static bool has_member(const struct btf *btf, uint32_t type, const char *name)
+/* Behind const, volatile and typedefs. */
+static const struct btf_type *plain_type(const struct btf *btf, uint32_t type)
 {
 	const struct btf_type *t = btf__type_by_id(btf, type);
-	const struct btf_member *m;
 
 	while (t && (btf_is_mod(t) || btf_is_typedef(t)))
 		t = btf__type_by_id(btf, t->type);
+	return t;
+}
+
+/* The member's type; 0 = there is none. Also inside members without a name, as the kernel nests them. */
+static uint32_t find_member(const struct btf *btf, uint32_t type, const char *name)
+{
+	const struct btf_type *t = plain_type(btf, type);
+	const struct btf_member *m;
+	uint32_t found;
+
 	if (!t || !btf_is_composite(t))
-		return false;
+		return 0;
 	m = btf_members(t);
 	for (int i = 0; i < btf_vlen(t); i++) {
 		const char *member = btf__name_by_offset(btf, m[i].name_off);
 
-		if (!strcmp(member, name) || (!member[0] && has_member(btf, m[i].type, name)))
-			return true;
+		if (!strcmp(member, name))
+			return m[i].type;
+		found = member[0] ? 0 : find_member(btf, m[i].type, name);
+		if (found)
+			return found;
 	}
-	return false;
+	return 0;
+}
+
+static bool has_member(const struct btf *btf, uint32_t type, const char *name)
+{
+	return find_member(btf, type, name) != 0;
+}
+
+static bool is_number(const struct btf_type *t)
+{
+	return btf_is_int(t) || btf_is_any_enum(t);
+}
+
+/* What is read as a number of so many bytes is one there, what is followed is an address, and so on. */
+static bool compatible(const struct fields *f, uint32_t ours, uint32_t kernel)
+{
+	const struct btf_type *a = plain_type(f->ours, ours), *b = plain_type(f->kernel, kernel);
+
+	if (!a || !b)
+		return false;
+	if (is_number(a))
+		return is_number(b) && a->size == b->size;
+	if (btf_is_composite(a))
+		return btf_is_composite(b);
+	return btf_kind(a) == btf_kind(b);
+}
+
+/* Looked for at run time: absent, or of another type, is an answer. */
+static bool is_flavour(const char *member)
+{
+	return !strcmp(member, "in_execve") || !strcmp(member, "__parent") ||
+	       !strcmp(member, "rss_stat");
 }
 
 /*
@@ -83,11 +126,14 @@ static void check_struct(const struct fields *f, const char *name)
 	for (int i = 0; i < btf_vlen(t); i++) {
 		const char *member = btf__name_by_offset(f->ours, m[i].name_off);
 
-		/* Looked for at run time: absent is an answer. */
-		if (!strcmp(member, "in_execve") || !strcmp(member, "__parent"))
+		uint32_t type = find_member(f->kernel, (uint32_t)kernel, member);
+
+		if (is_flavour(member))
 			continue;
-		if (!has_member(f->kernel, (uint32_t)kernel, member))
+		if (!type)
 			fail_msg("this kernel's struct %s has no %s", name, member);
+		if (strcmp(name, "pt_regs") != 0 && !compatible(f, m[i].type, type))
+			fail_msg("this kernel's struct %s has a %s of another type", name, member);
 	}
 }
 
@@ -103,6 +149,7 @@ static void test_structs(void **state)
 		"cgroup",
 		"cgroup_subsys_state",
 		"kernfs_node",
+		"percpu_counter",
 		"mm_struct",
 		"maple_tree",
 		"vm_area_struct",
