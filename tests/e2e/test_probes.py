@@ -218,6 +218,49 @@ def test_interpreters_without_probes_are_named(kymo):
     assert not events(kymo.cwd / "w.kymo", 1)
 
 
+def probes_of(path):
+    """(address of the instruction, address of the semaphore) of each probe that is used."""
+    notes = subprocess.run(["readelf", "-n", path], capture_output=True, text=True, check=True).stdout
+    found = re.findall(r"Name: (?:gc|import)__\S+\s+Location: (0x\w+), Base: \S+ Semaphore: (0x\w+)", notes)
+    return [(int(at, 16), int(semaphore, 16)) for at, semaphore in found]
+
+
+def probe_bytes(pid, probes):
+    """What a process has there: [(instruction's first byte, semaphore)]."""
+    with open(f"/proc/{pid}/mem", "rb") as f:
+        return [(os.pread(f.fileno(), 1, at), os.pread(f.fileno(), 2, semaphore)) for at, semaphore in probes]
+
+
+@needs_probes
+def test_nothing_is_left_in_a_process(kymo):
+    """The breakpoints are the kernel's: gone when the recorder is, however it ends."""
+    probes = probes_of(PYTHON)
+    assert len(probes) == 4
+    program = subprocess.Popen([PYTHON, "-c", "import gc, sys\nprint(flush=True)\nfor line in sys.stdin: gc.collect(); print(flush=True)"],
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        program.stdout.readline()
+        before = probe_bytes(program.pid, probes)
+        if before[0][0] == b"\0":
+            pytest.skip("the interpreter is not where its file says: built to be moved")
+        for how in (signal.SIGINT, signal.SIGKILL):
+            recorder = start_recording(kymo, f"{how}.kymo", "-p", program.pid, "-s", "gc,import")
+            wait_for(lambda: all(a[0] != b[0] and a[1] != b[1] for a, b in zip(probe_bytes(program.pid, probes), before)), recorder)
+            recorder.send_signal(how)
+            recorder.wait(60)
+            recorder.stderr.close()
+            end = time.monotonic() + WAIT_SECONDS
+            while probe_bytes(program.pid, probes) != before:
+                assert time.monotonic() < end
+                time.sleep(0.02)
+            program.stdin.write("\n")
+            program.stdin.flush()
+            assert program.stdout.readline() == "\n"
+    finally:
+        program.kill()
+        program.wait()
+
+
 @needs_probes
 def test_what_was_not_recorded_is_told(kymo):
     kymo.run("record", "-q", "-s", "cpu", "-o", "o.kymo", "--", PYTHON, "-c", "import json")
