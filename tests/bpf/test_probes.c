@@ -26,20 +26,25 @@ static bool available(void)
 	return false;
 }
 
+static struct kymo_file_key python_key(void)
+{
+	struct stat st;
+
+	assert_int_equal(stat(PYTHON, &st), 0);
+	return (struct kymo_file_key){ .inode = st.st_ino,
+				       .dev = major(st.st_dev) << 20 | minor(st.st_dev) };
+}
+
 static int attach(struct session *s, const char *path)
 {
+	const struct kymo_file_key key = python_key();
 	int fd = open(PYTHON, O_RDONLY | O_CLOEXEC), r;
-	struct kymo_file_key key = { 0 };
 	struct elf_facts facts;
-	struct stat st;
 
 	assert_true(fd >= 0);
 	assert_int_equal(elf_inspect(fd, &facts), 0);
-	assert_int_equal(fstat(fd, &st), 0);
 	close(fd);
 	assert_true(facts.probes_n >= 4);
-	key.inode = st.st_ino;
-	key.dev = major(st.st_dev) << 20 | minor(st.st_dev);
 	r = kern_attach_probes(s->k, &key, path, facts.probes, facts.probes_n);
 	if (r == 0) /* attached twice is attached once */
 		assert_int_equal(kern_attach_probes(s->k, &key, path, facts.probes, facts.probes_n),
@@ -207,6 +212,42 @@ static void another_file_is_refused(void **state)
 	session_close(&s);
 }
 
+static size_t collections(const struct session *s)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->samples_n; i++)
+		n += s->samples[i].head.source == KYMO_SOURCE_GC;
+	return n;
+}
+
+static void let_go_and_taken_again(void **state)
+{
+	struct kymo_file_key key;
+	static char script[] = "import gc; gc.collect()";
+	struct session s;
+
+	(void)state;
+	if (!available())
+		skip();
+	key = python_key();
+	session_open(&s, &options);
+	assert_int_equal(kern_follow(s.k, (uint32_t)getpid()), 0);
+	kern_detach_probes(s.k, &key); /* not attached: nothing */
+	assert_int_equal(attach(&s, PYTHON), 0);
+	session_start(&s);
+	kern_detach_probes(s.k, &key);
+	kern_detach_probes(s.k, &key);
+	/* It goes on beside us; the next one waits for it. */
+	assert_int_equal(attach(&s, PYTHON), 0);
+	kern_detach_probes(s.k, &key);
+	assert_int_equal(attach(&s, PYTHON), 0);
+	child_wait(child_start(run, script));
+	session_poll_until(&s, UINT64_MAX);
+	assert_true(collections(&s) > 0);
+	session_close(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -214,6 +255,7 @@ int main(void)
 		cmocka_unit_test(the_clock_knows_of_collections),
 		cmocka_unit_test(ends_within_collections),
 		cmocka_unit_test(another_file_is_refused),
+		cmocka_unit_test(let_go_and_taken_again),
 	};
 
 	return cmocka_run_group_tests_name("bpf/probes", tests, NULL, NULL);

@@ -9,6 +9,7 @@
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -25,6 +26,8 @@ struct probed_file {
 };
 
 struct probes {
+	pthread_t closer; /* takes off the probes of a file that was let go */
+	bool closing;	  /* it was started and not joined */
 	struct probed_file files[KYMO_PROBE_FILES_MAX];
 };
 
@@ -34,18 +37,52 @@ int probes_open(struct kern *k)
 	return k->probes ? 0 : -ENOMEM;
 }
 
-/* Starts go first, so that none is left without its end. */
 static void detach(struct probed_file *f)
 {
-	for (uint32_t i = f->links_n; i-- > 0;)
+	for (uint32_t i = 0; i < f->links_n; i++)
 		bpf_link__destroy(f->links[i]);
 	*f = (struct probed_file){ 0 };
+}
+
+static void *detach_copy(void *file)
+{
+	detach(file);
+	free(file);
+	return NULL;
+}
+
+static void await_closer(struct probes *p)
+{
+	if (p->closing)
+		pthread_join(p->closer, NULL);
+	p->closing = false;
+}
+
+/*
+ * The kernel waits for grace periods with each link, one after the other: 0.1 s each on a busy host. Beside
+ * the thread that drains the rings, then; it waits only for the file before this one.
+ */
+static void detach_aside(struct probes *p, struct probed_file *f)
+{
+	struct probed_file *copy = malloc(sizeof(*copy));
+
+	await_closer(p);
+	if (copy)
+		*copy = *f;
+	if (copy && pthread_create(&p->closer, NULL, detach_copy, copy) == 0) {
+		p->closing = true;
+		*f = (struct probed_file){ 0 };
+		return;
+	}
+	free(copy);
+	detach(f);
 }
 
 void probes_close(struct kern *k)
 {
 	if (!k->probes)
 		return;
+	await_closer(k->probes);
 	for (size_t i = 0; i < KYMO_PROBE_FILES_MAX; i++)
 		detach(&k->probes->files[i]);
 	free(k->probes);
@@ -168,5 +205,5 @@ void kern_detach_probes(struct kern *k, const struct kymo_file_key *file)
 	struct probed_file *f = find(k->probes, file);
 
 	if (f)
-		detach(f);
+		detach_aside(k->probes, f);
 }
