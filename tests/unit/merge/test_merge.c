@@ -91,6 +91,57 @@ static int teardown(void **state)
 	return 0;
 }
 
+/* For a new profile all is told again, and what was seen of a thread goes on. */
+static void renewed_tells_all_again(void **state)
+{
+	struct fixture *f = *state;
+	struct binary b = { .kind = BINARY_FILE, .path = (char *)"/bin/x", .inode = 5, .dev = 1 };
+	struct kymo_sample s = sample_of(1, 1, 1010 * MS);
+	struct function late = { .kind = FRAME_NATIVE, .binary = 1, .name = (char *)"late" };
+	struct late_names names = { 0 };
+	struct sample_frame frame = native(merge_binary(f->m, &b), 0x10);
+	struct merge_unnamed unnamed;
+	struct merge *old = NULL;
+	struct tick *t;
+
+	s.counters.cpu_ns = 100;
+	assert_int_equal(merge_sample(f->m, &s, f->thread, &frame, 1), 0);
+	t = close_at(f->m, 2000 * MS);
+	tick_free(t);
+	assert_int_equal(merge_take_unnamed(f->m, &unnamed, 1), 1);
+
+	assert_int_equal(merge_renew(f->m, &old), 0);
+	assert_int_equal(merge_process(f->m, &init), 1);
+	assert_int_equal(merge_thread(f->m, 1, &s.who), 1);
+	frame.binary = merge_binary(f->m, &b);
+	assert_int_equal(frame.binary, 1);
+	s.head.time_ns = 2010 * MS;
+	s.counters.cpu_ns = 175;
+	assert_int_equal(merge_sample(f->m, &s, 1, &frame, 1), 0);
+	/* A name that comes for the old one is the old one's. */
+	assert_int_equal(merge_function(old, &late), 1);
+	assert_int_equal(merge_take_functions(old, &names), 0);
+	assert_int_equal(names.functions_n, 1);
+	t = close_at(f->m, 3000 * MS);
+	assert_int_equal(t->id, 1);
+	assert_int_equal(t->start_ns, 2000 * MS);
+	assert_int_equal(t->processes_n, 1);
+	assert_int_equal(t->threads_n, 1);
+	assert_int_equal(t->binaries_n, 1);
+	assert_int_equal(t->functions_n, 0);
+	assert_int_equal(t->frames_n, 1);
+	assert_int_equal(t->stacks_n, 1);
+	assert_int_equal(t->rows_n, 1);
+	assert_int_equal(t->rows[0].seen.cpu_ns, 75);
+	tick_free(t);
+	for (size_t i = 0; i < names.functions_n; i++) {
+		free(names.functions[i].name);
+		free(names.functions[i].file);
+	}
+	free(names.functions);
+	merge_free(old);
+}
+
 static void ids_are_given_once(void **state)
 {
 	struct fixture *f = *state;
@@ -685,6 +736,7 @@ int main(void)
 #define TEST_SMALL(name) cmocka_unit_test_setup_teardown(name, setup_small, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(ids_are_given_once),
+		TEST(renewed_tells_all_again),
 		TEST(changes_of_processes_are_told_again),
 		TEST(rows_gather_samples_and_are_sorted),
 		TEST(stacks_are_a_tree_with_lower_parents),

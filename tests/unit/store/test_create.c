@@ -194,6 +194,39 @@ static void test_removed_while_recording(void **state)
 	}
 }
 
+/* A recorder whose file was removed ends beside another that has the name by now: that one's WAL stays. */
+static void test_removed_leaves_the_successor_alone(void **state)
+{
+	const struct folder *f = *state;
+	_cleanup_free_ char *message = NULL;
+	struct world w = { .seed = 7 };
+	struct tick *t = world_tick(&w, 1, 20);
+	struct store *first = NULL, *second = NULL;
+	struct store_reader *r = NULL;
+	struct store_tick *ticks = NULL;
+	size_t n = 0;
+
+	assert_int_equal(store_create(f->profile, getuid(), getgid(), &first, &message), 0);
+	assert_int_equal(store_write_tick(first, t), 0);
+	assert_int_equal(unlink(f->profile), 0);
+	assert_int_equal(store_create(f->profile, getuid(), getgid(), &second, &message), 0);
+	assert_int_equal(store_write_tick(second, t), 0);
+	assert_int_equal(store_finish(first), -ESTALE);
+	store_close(first);
+	/* Killed here, the second has its tick in the WAL alone. */
+	folder_run(f, "mkdir copy && cp a.kymo a.kymo-wal copy/ && test -s copy/a.kymo-wal");
+	folder_run(f, "mv copy/a.kymo b.kymo && mv copy/a.kymo-wal b.kymo-wal && rmdir copy");
+	assert_int_equal(store_finish(second), 0);
+	store_close(second);
+	assert_int_equal(store_open(f->profile, &r, &message), 0);
+	assert_int_equal(store_read_ticks(r, &ticks, &n), 0);
+	assert_int_equal(n, 1);
+	free(ticks);
+	store_reader_close(r);
+	tick_free(t);
+	folder_run(f, "rm -f a.kymo* b.kymo*");
+}
+
 /* The file is named once, as it was given. */
 static void test_messages_name_once(void **state)
 {
@@ -415,13 +448,21 @@ static void test_misuse_after_finish(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_one_ordinary_file),	    TEST(test_keeps_the_old),
-		TEST(test_keeps_the_old_wal),	    TEST(test_stray_wal),
-		TEST(test_refuses_what_is_no_file), TEST(test_bad_names),
-		TEST(test_two_recorders),	    TEST(test_many_at_once),
-		TEST(test_belongs_to_the_user),	    TEST(test_shared_folder),
-		TEST(test_misuse_after_finish),	    TEST(test_refuses_other_files),
-		TEST(test_removed_while_recording), TEST(test_messages_name_once),
+		TEST(test_one_ordinary_file),
+		TEST(test_keeps_the_old),
+		TEST(test_keeps_the_old_wal),
+		TEST(test_stray_wal),
+		TEST(test_refuses_what_is_no_file),
+		TEST(test_bad_names),
+		TEST(test_two_recorders),
+		TEST(test_many_at_once),
+		TEST(test_belongs_to_the_user),
+		TEST(test_shared_folder),
+		TEST(test_misuse_after_finish),
+		TEST(test_refuses_other_files),
+		TEST(test_removed_while_recording),
+		TEST(test_messages_name_once),
+		TEST(test_removed_leaves_the_successor_alone),
 	};
 
 	return cmocka_run_group_tests_name("store: creating", tests, NULL, NULL);
