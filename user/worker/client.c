@@ -22,6 +22,7 @@ void client_release(struct client *c)
 	helper_release(&c->parser);
 	suspects_release(&c->suspects);
 	client_close_maps(c);
+	held_release(&c->held);
 }
 
 int client_start(struct client *c)
@@ -256,6 +257,23 @@ int client_ask(struct client *c, const struct job *job, uint32_t kind, int fd, v
 	return head.error;
 }
 
+/* Where nothing leads to it any more: the one that was opened before. */
+static int open_mapped(struct client *c, const struct job *job, const struct client_path *path,
+		       struct file_identity *identity, int *ret_fd)
+{
+	int r = client_open(c, job, path, identity, ret_fd), fd;
+
+	if (r == 0)
+		held_put(&c->held, &job->file, identity, *ret_fd);
+	if (r != -ENOENT && r != -ESTALE && r != -ESRCH)
+		return r;
+	fd = held_get(&c->held, &job->file, identity);
+	if (fd < 0)
+		return r;
+	*ret_fd = fd;
+	return 0;
+}
+
 int client_run(struct client *c, const struct job *job, struct reply *reply)
 {
 	const struct client_path path = { .what = OPEN_MAPPED, .path = job->path };
@@ -267,7 +285,7 @@ int client_run(struct client *c, const struct job *job, struct reply *reply)
 		return r;
 	if (job->kind == WORKER_MAP)
 		return client_run_map(c, job, reply);
-	r = client_open(c, job, &path, &identity, &fd);
+	r = open_mapped(c, job, &path, &identity, &fd);
 	if (r < 0)
 		return r;
 	return job->kind == WORKER_LINES ? client_run_lines(c, job, &identity, fd, reply)

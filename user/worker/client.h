@@ -3,6 +3,7 @@
 #ifndef KYMO_WORKER_CLIENT_H
 #define KYMO_WORKER_CLIENT_H
 
+#include "worker/held.h"
 #include "worker/helper.h"
 #include "worker/options.h"
 #include "worker/protocol.h"
@@ -34,6 +35,7 @@ struct client {
 	struct helper opener, parser;
 	struct suspects suspects;
 	uint64_t timeouts, deaths;
+	struct held held;
 	struct client_map maps[CLIENT_MAPS_MAX];
 	uint64_t maps_clock;
 	uint8_t packet[WORKER_PACKET_MAX];

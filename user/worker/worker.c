@@ -28,6 +28,8 @@ const struct worker_options worker_defaults = {
 
 /* Answers that nobody fetches: the next job waits. */
 #define DONE_BYTES_MAX (16U << 20)
+/* How often files are let go that nobody maps any more. */
+#define EXPIRE_MS 2000
 
 struct worker {
 	struct worker_options options;
@@ -92,12 +94,12 @@ static struct job *next_job(struct worker *w)
 }
 
 /* False = it is time to end. */
-static bool wait_for_work(struct worker *w)
+static bool wait_for_work(struct worker *w, struct client *c)
 {
 	struct pollfd p[2] = { { .fd = w->stop_fd, .events = POLLIN },
 			       { .fd = w->work_fd, .events = POLLIN } };
 
-	while (poll(p, 2, -1) < 0 && errno == EINTR)
+	while (poll(p, 2, held_expire(&c->held) ? EXPIRE_MS : -1) < 0 && errno == EINTR)
 		;
 	return !p[0].revents;
 }
@@ -164,7 +166,7 @@ static void *run(void *data)
 	pthread_mutex_unlock(&w->lock);
 	while (r == 0) {
 		j = next_job(w);
-		if (j ? !run_one(w, c, j) : !wait_for_work(w))
+		if (j ? !run_one(w, c, j) : !wait_for_work(w, c))
 			break;
 	}
 	if (c)

@@ -394,6 +394,18 @@ out:
 	pause();
 }
 
+/* By a worker that never opened it before. */
+static int inspect_afresh(const struct worker_file *f)
+{
+	struct worker *w;
+	int r;
+
+	assert_int_equal(worker_new(&w), 0);
+	r = inspect(w, f, PATIENCE);
+	worker_free(w);
+	return r;
+}
+
 static void files_of_other_namespaces_and_deleted_ones(void **state)
 {
 	struct elsewhere *e =
@@ -430,12 +442,15 @@ static void files_of_other_namespaces_and_deleted_ones(void **state)
 		assert_int_equal(inspect(w, &f, PATIENCE), 0); /* by map_files */
 		f.start = f.end = 0;
 		/* by /proc/PID/root, where it was not removed */
-		assert_int_equal(inspect(w, &f, PATIENCE), removed ? -ENOENT : 0);
+		assert_int_equal(inspect_afresh(&f), removed ? -ENOENT : 0);
 		f.pid = 0;
-		assert_true(inspect(w, &f, PATIENCE) <
-			    0); /* in our namespace there is no such file */
+		assert_true(inspect_afresh(&f) < 0); /* in our namespace there is no such file */
 		kill(pid, SIGKILL);
 		waitpid(pid, NULL, 0);
+		/* For some seconds by the descriptor that was opened while it lived. */
+		f.pid = (uint32_t)pid;
+		assert_int_equal(inspect(w, &f, PATIENCE), 0);
+		assert_true(inspect_afresh(&f) < 0);
 		close(ready[0]);
 		close(ready[1]);
 	}
@@ -466,6 +481,81 @@ static void a_file_that_spins_is_given_up_and_remembered(void **state)
 	assert_true(clock_mono_ns() - begin < 200 * NS_PER_MSEC);
 	worker_stats(w, &after);
 	assert_int_equal(after.starts, before.starts);
+	worker_free(w);
+}
+
+static int ask(struct worker *w, enum worker_job_kind kind, const struct worker_file *f)
+{
+	const uint64_t offset = 4096;
+	struct worker_reply *r;
+	int error;
+
+	assert_int_equal(worker_submit(w, kind, f, &offset, 1, 1), 0);
+	r = wait_reply(w, PATIENCE);
+	error = r->error;
+	worker_reply_free(r);
+	return error;
+}
+
+static void a_file_whose_dwarf_kills_keeps_its_symbols(void **state)
+{
+	struct worker_options o = options("fake-lines", 60 * NS_PER_SEC);
+	struct worker_file f = file_of(own_path());
+	struct worker_stats before, after;
+	struct worker *w;
+
+	(void)state;
+	assert_int_equal(worker_new_with(&o, &w), 0);
+	assert_int_equal(ask(w, WORKER_LINES, &f), -EPIPE);
+	assert_int_equal(ask(w, WORKER_NAME, &f), -EBADMSG); /* the fake's answer: it was asked */
+	worker_stats(w, &before);
+	assert_int_equal(before.deaths, 1);
+	assert_int_equal(ask(w, WORKER_LINES, &f), -EPIPE);
+	assert_int_equal(ask(w, WORKER_NAME, &f), -EBADMSG);
+	worker_stats(w, &after);
+	assert_int_equal(after.deaths, 1);
+	assert_int_equal(after.starts, before.starts);
+	worker_free(w);
+}
+
+static inline __attribute__((always_inline)) uint64_t inlined_for_the_test(uint64_t x)
+{
+	for (volatile int i = 0; i < 3; i++)
+		x = x * 31 + 7;
+	return x;
+}
+
+__attribute__((noinline)) static uint64_t has_something_inlined(uint64_t x)
+{
+	return inlined_for_the_test(x);
+}
+
+static void lines_and_inlined_functions_come_back(void **state)
+{
+	struct worker_file f = file_of(own_path());
+	uint64_t offsets[40], start = own_offset((void *)has_something_inlined);
+	struct worker_reply *r;
+	struct worker *w;
+	bool seen = false;
+
+	(void)state;
+	assert_true(has_something_inlined(1) != 0);
+	for (size_t i = 0; i < ARRAY_SIZE(offsets); i++)
+		offsets[i] = start + i;
+	assert_int_equal(worker_new(&w), 0);
+	assert_int_equal(worker_submit(w, WORKER_LINES, &f, offsets, ARRAY_SIZE(offsets), 5), 0);
+	r = wait_reply(w, PATIENCE);
+	assert_int_equal(r->error, 0);
+	assert_int_equal(r->names_n, ARRAY_SIZE(offsets));
+	assert_string_equal(r->names[0].name, "has_something_inlined");
+	assert_non_null(strstr(r->names[0].file, "test_worker.c"));
+	assert_true(r->names[0].line >= r->names[0].first_line && r->names[0].first_line > 0);
+	for (size_t i = 0; i < r->names_n; i++)
+		if (r->names[i].inlines_n == 1)
+			seen |= strcmp(r->inlines[r->names[i].inlines_first].name,
+				       "inlined_for_the_test") == 0;
+	assert_true(seen);
+	worker_reply_free(r);
 	worker_free(w);
 }
 
@@ -766,6 +856,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(no_pipe_device_or_folder_is_opened),
 		cmocka_unit_test(files_of_other_namespaces_and_deleted_ones),
 		cmocka_unit_test(a_file_that_spins_is_given_up_and_remembered),
+		cmocka_unit_test(a_file_whose_dwarf_kills_keeps_its_symbols),
+		cmocka_unit_test(lines_and_inlined_functions_come_back),
 		cmocka_unit_test(a_parser_killed_amid_a_job),
 		cmocka_unit_test(helpers_killed_while_idle_are_nobodys_fault),
 		cmocka_unit_test(restarts_are_bounded),
