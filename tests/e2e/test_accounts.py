@@ -6,6 +6,7 @@ import math
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import time
 
@@ -37,11 +38,17 @@ def spawn(*argv):
 
 
 def wait_for_recording(recorder, path):
-    deadline = time.monotonic() + 30
-    while not path.exists() and time.monotonic() < deadline:
+    """Until a tick is there: on a busy host that is seconds after the file."""
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
         assert recorder.poll() is None, recorder.stderr.read()
-        time.sleep(0.02)
-    time.sleep(1.0)
+        try:
+            if path.exists() and rows(path, "SELECT count(*) AS n FROM tick")[0]["n"]:
+                return
+        except sqlite3.Error:
+            pass  # its tables are being made
+        time.sleep(0.05)
+    raise AssertionError("no tick in 90 s")
 
 
 def record_while(kymo, name, work, *options):
@@ -149,8 +156,10 @@ print(open('/proc/self/io').read())
 
     path, (pid, io) = record_while(kymo, "io.kymo", work)
     f = totals(path)[pid]
-    assert f["write_bytes"] == int(io["write_bytes"]) >= 8_000_000
-    assert f["read_bytes"] == int(io["read_bytes"])
+    assert int(io["write_bytes"]) >= 8_000_000
+    # it ends after it has told: a file that it read then, a time of access written back
+    for k in ("read_bytes", "write_bytes"):
+        assert 0 <= f[k] - int(io[k]) <= 65536, (k, f, io)
 
 
 def test_bursts_are_not_lost(kymo, compiled):
