@@ -66,6 +66,7 @@ def test_frames_are_named(storm):
     samples = sum(e["samples"] for e in report["stack_ends"])
     nameless = {u["function"]: (u["reason"], u["total"]["samples"]) for u in report["unnamed"] if u["reason"] != "no symbol covers it"}
     assert samples > 500 and sum(n for _, n in nameless.values()) <= 0.05 * samples, (samples, nameless)
+    assert not [u for u in report["unnamed"] if u["function"] == "[vdso]"], report["unnamed"]
     whole = next(e["samples"] for e in report["stack_ends"] if e["end"] == "whole")
     assert whole >= 0.85 * samples, report["stack_ends"]
     stacks = folded(kymo, path)

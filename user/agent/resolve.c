@@ -113,8 +113,13 @@ static void native_frame(struct resolve *r, const struct kymo_frame *f, const st
 	} else if (strcmp(m->path, "[vdso]") == 0) {
 		struct binary vdso = { .kind = BINARY_VDSO, .path = (char *)"[vdso]" };
 
-		ret->binary = merge_binary(r->parts.merge, &vdso);
+		struct function fn = { .kind = FRAME_NATIVE,
+				       .name = (char *)vdso_find(m->start, at) };
+
+		ret->binary = fn.binary = merge_binary(r->parts.merge, &vdso);
 		ret->offset = at - m->start;
+		if (fn.binary && fn.name[0])
+			ret->function = merge_function(r->parts.merge, &fn);
 	} else {
 		ret->binary =
 			process_binary(r, BINARY_ANON, m->path[0] ? m->path : "//anon", process);

@@ -21,4 +21,7 @@ uint64_t
 kallsyms_text(const struct kallsyms
 		      *k); /* address of _text (or _stext): kernel offsets count from there */
 
+/* The function of a vDSO mapped at `start` that covers the address; "" = none, or another vDSO than ours (32-bit). */
+const char *vdso_find(uint64_t start, uint64_t address);
+
 #endif
