@@ -63,7 +63,7 @@ enum {
 /* The one frame of samples without any: else pprof counts them in its total alone. */
 #define NO_STACK UINT32_MAX
 /* Distinct samples that are summed at a time: a pprof file may hold equal ones, they add up. */
-#define GROUPS_MAX 200000
+#define GROUPS_MAX 100000
 /* Binaries get address ranges of their own, as in one large process. */
 #define MAPPING_BITS 40
 
