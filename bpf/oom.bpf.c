@@ -27,12 +27,10 @@ static __always_inline struct kernfs_node *memory_cgroup(struct task_struct *tas
 	return state ? BPF_CORE_READ(state, cgroup, kn) : NULL;
 }
 
-/* Unrolled: of the loop's bound 6.18's verifier makes a range that is none, and warns of itself in the log. */
 static __always_inline void cgroup_names(struct kymo_oom *record, struct task_struct *task)
 {
 	struct kernfs_node *node = memory_cgroup(task), *parent;
 
-#pragma unroll
 	for (int i = 0; i < KYMO_CGROUP_LEVELS && node; i++) {
 		parent = kernfs_parent_of(node);
 		if (!parent) /* the root has no name */
