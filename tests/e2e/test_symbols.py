@@ -34,7 +34,7 @@ def test_shares_by_inlined_function_within_four_sigmas(kymo, compiled, compiler)
         pytest.skip(f"needs {compiler}")
     flags = ("-fno-omit-frame-pointer",) + (("-x", "c++") if compiler == "g++" else ())
     program = compiled("inlines.c", *flags, compiler=compiler)
-    spent = json.loads(record(kymo, "i.kymo", "--", program, 2).stdout)
+    spent = json.loads(record(kymo, "i.kymo", "--", program, 1.2).stdout)
     stacks = folded(kymo, kymo.cwd / "i.kymo")
     weight = {f: share_of(stacks, f"{f} (inlined)") for f in FUNCTIONS}
     period = 1e9 / HZ

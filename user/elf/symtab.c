@@ -105,7 +105,8 @@ bool elf_symtab_mentions(const struct elf_file *f, uint32_t type, const char *na
 	bool mentioned = false;
 
 	strings = s ? strings_of(f, s) : NULL;
-	if (!strings)
+	/* What could not be loaded afterwards: a sparse file may claim gigabytes. */
+	if (!strings || strings->size > ELF_SYMTAB_NAMES_MAX)
 		return false;
 	elf_scan(f, strings->offset, strings->size, name, strlen(name) + 1, found, &mentioned);
 	return mentioned;
