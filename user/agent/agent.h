@@ -31,12 +31,18 @@ struct agent_options {
 	gid_t gid;
 	bool no_cmdline; /* command lines stay out of the profile: they may hold secrets */
 	bool quiet;	 /* no progress, no closing line */
+	bool summarised; /* more is told behind the closing line, and what to do next */
+};
+
+struct agent_result {
+	int exit_code; /* 0, or the command's */
+	uint64_t lost; /* samples that were taken and not kept */
 };
 
 /*
- * Runs to its end. 0 with *ret_exit_code (0, or the command's); or -errno, already
+ * Runs to its end. 0 with *ret; or -errno, already
  * reported in one line. Blocks SIGINT, SIGTERM, SIGHUP and SIGCHLD for the whole process.
  */
-int agent_record(const struct agent_options *options, int *ret_exit_code);
+int agent_record(const struct agent_options *options, struct agent_result *ret);
 
 #endif

@@ -36,7 +36,7 @@ struct recording {
 	struct command command;
 	struct progress progress;
 	int signal_fd;
-	uint64_t start_ns;
+	uint64_t start_ns, lost;
 	bool stop;
 	int signal; /* that told us to stop; 0 = none */
 	bool hurry; /* told again to stop: what can be left out is */
@@ -358,11 +358,12 @@ static void summary(struct recording *r)
 	tell_without_probes(r, KYMO_SOURCE_GC);
 	tell_without_probes(r, KYMO_SOURCE_IMPORT);
 	pipeline_stats(r->pipeline, &s);
-	log_info("%s: %s, %" PRIu64 " ticks, %" PRIu64 " samples, %" PRIu64
-		 " lost, %s. Next: kymo report %s",
+	log_info("%s: %s, %" PRIu64 " ticks, %" PRIu64 " samples, %" PRIu64 " lost, %s%s%s",
 		 r->options->output, text_duration(clock_mono_ns() - r->start_ns, duration),
 		 s.ticks, s.samples, s.lost, text_bytes(output_bytes(r->output), bytes),
-		 r->options->output);
+		 r->options->summarised ? "" : ". Next: kymo report ",
+		 r->options->summarised ? "" : r->options->output);
+	r->lost = s.lost;
 }
 
 /* The command keeps the terminal to its end, however long the recording was; its exit code is ours. */
@@ -403,7 +404,7 @@ static int record(struct recording *r)
 	return q;
 }
 
-int agent_record(const struct agent_options *options, int *ret_exit_code)
+int agent_record(const struct agent_options *options, struct agent_result *ret)
 {
 	struct recording r = { .options = options, .command = COMMAND_NONE, .signal_fd = -1 };
 	int q = block_signals(&r.signal_fd);
@@ -412,9 +413,10 @@ int agent_record(const struct agent_options *options, int *ret_exit_code)
 		q = record(&r);
 	wait_command(&r);
 	if (q == 0)
-		*ret_exit_code = options->command && !r.command.reaped
+		ret->exit_code = options->command && !r.command.reaped
 					 ? 128 + (r.signal ? r.signal : SIGINT)
 					 : command_exit_code(&r.command);
+	ret->lost = r.lost;
 	pipeline_free(r.pipeline);
 	output_free(r.output);
 	command_close(&r.command);

@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
+#include "cmd/record_summary.h"
 #include "kern/kern.h"
 
 #define PIDS_MAX 1024
@@ -233,7 +234,8 @@ int cmd_record(int argc, char **argv)
 	static const struct argp argp = { options, parse, "[-- COMMAND [ARG...]]", doc, NULL,
 					  NULL,	   NULL };
 	_cleanup_free_ struct arguments *a = calloc(1, sizeof(*a));
-	int exit_code = 0, r;
+	struct agent_result result = { 0 };
+	int r;
 
 	if (!a)
 		return EXIT_FAILURE;
@@ -244,5 +246,10 @@ int cmd_record(int argc, char **argv)
 	if (r)
 		return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 	find_user(&a->agent);
-	return agent_record(&a->agent, &exit_code) < 0 ? EXIT_FAILURE : exit_code;
+	/* Of a folder the other files may be many and long: of those report tells. */
+	a->agent.summarised = !a->agent.quiet && !a->agent.rotate_ns && isatty(STDERR_FILENO);
+	r = agent_record(&a->agent, &result);
+	if (r == 0 && a->agent.summarised)
+		record_summary(a->agent.output, result.lost);
+	return r < 0 ? EXIT_FAILURE : result.exit_code;
 }
