@@ -109,6 +109,22 @@ def test_pprof_reads_hostile_names(go, make_profile, tmp_path):
     assert "script" in go(out, "-top")
 
 
+# ---- the formats of one value ----
+
+
+def test_every_format_has_reports_totals(sick, selection):
+    for value in VALUES:
+        own = total(sick, value, *selection)["weight"]
+        if not total(sick, value, *selection)["samples"]:
+            continue  # nothing to export is an error
+        args = ("--value", value, *selection, sick)
+        folded = kymo("export", "--format", "folded", *args).stdout
+        assert sum(int(line.rpartition(" ")[2]) for line in folded.splitlines()) == own, value
+        assert json.loads(kymo("export", "--format", "d3", *args).stdout)["value"] == own, value
+        (p,) = json.loads(kymo("export", "--format", "speedscope", *args).stdout)["profiles"]
+        assert sum(p["weights"]) == p["endValue"] == own, value
+
+
 # ---- speedscope ----
 
 
