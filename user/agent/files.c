@@ -534,7 +534,8 @@ static int take_build_ids(struct files *f, struct files_names *names)
 
 	if (r == 0) {
 		f->late_n -= f->late_closed;
-		memmove(f->late, f->late + f->late_closed, f->late_n * sizeof(*f->late));
+		if (f->late_n)
+			memmove(f->late, f->late + f->late_closed, f->late_n * sizeof(*f->late));
 		f->late_closed = 0;
 		r = add_build_ids(f, f->late_retired, f->late_retired_n, RETIRED, &names->retired);
 	}

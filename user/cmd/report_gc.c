@@ -76,8 +76,8 @@ static int print_process(struct screen *s, const struct query_collecting *q)
 	return command ? 0 : -ENOMEM;
 }
 
-/* "make_cycles (app.py:7) < by_hand < main": what allocated or asked, and who called it. */
-static int describe_place(const struct query_place *place, struct buf *out)
+/* "make_cycles (app.py:7) < by_hand < main": what allocated or asked, and as many of its callers as fit. */
+static int describe_place(const struct query_place *place, size_t columns, struct buf *out)
 {
 	int r = 0;
 
@@ -86,6 +86,9 @@ static int describe_place(const struct query_place *place, struct buf *out)
 	for (size_t i = 0; i < QUERY_CALLERS && place->callers[i] && r == 0; i++) {
 		const struct function *f = place->callers[i];
 
+		if (i &&
+		    (!buf_str(out) || safe_width(buf_str(out)) + 3 + safe_width(f->name) > columns))
+			break;
 		r = i ? buf_printf(out, " < %s", f->name)
 		      : buf_printf(out, "%s (%s:%" PRIu32 ")", f->name, query_base_name(f->file),
 				   f->first_line);
@@ -97,11 +100,12 @@ static int print_place(struct screen *s, const struct query_collecting *q,
 		       const struct query_place *place)
 {
 	char total[16], share[FORMAT_SIZE];
+	size_t columns = s->columns > 32 ? s->columns - 22 : 10;
 	struct buf words = { 0 }, line = { 0 };
 	const char *text = NULL;
 
-	if (describe_place(place, &words) == 0 && buf_str(&words) &&
-	    append_text(&line, buf_str(&words), s->columns > 26 ? s->columns - 26 : 10, false) == 0)
+	if (describe_place(place, columns, &words) == 0 && buf_str(&words) &&
+	    append_text(&line, buf_str(&words), columns, false) == 0)
 		text = buf_str(&line);
 	if (text)
 		fprintf(s->out, "%9s%9s%s in %s%s\n", text_duration(place->total_ns, total),
