@@ -4,6 +4,7 @@
 # make fuzz         every fuzzer, SECONDS=60 each
 # make check-kernels                 kymo on five kernels, in an emulator (minutes)
 # make install      PREFIX=/usr/local DESTDIR=
+# make bench-walk bench-cost bench-day bench-store     what kymo costs (bench/)
 # make clean
 # V=1 shows commands; BUILD=dir builds elsewhere; SANITIZE=1 builds with ASan and UBSan into build-asan.
 
@@ -104,6 +105,45 @@ $(BUILD)/demo/%: demo/%.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -O2 -g -fno-omit-frame-pointer -Wall -Wextra -Werror -o $@ $< -lpthread
 
+# ---- benches: programs linked with the user side, loads, and a sampler of their own ----
+BENCH := $(BUILD)/bench
+BENCH_LOADS := $(BENCH)/depth $(BENCH)/depth-fp
+
+$(BENCH)/%: bench/%.c $(ARCHIVES)
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(KYMO_CFLAGS) -MMD -MP -MF $@.d -o $@ $< -Wl,--start-group $(ARCHIVES) -Wl,--end-group \
+		$(PKG_LIBS) -liberty -lpthread -lm
+
+$(BENCH_LOADS): bench/programs/depth.c
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -O2 -g -D_GNU_SOURCE -Wall -Wextra -Werror $(if $(filter %-fp,$@),-fno-omit-frame-pointer,-fomit-frame-pointer) \
+		-o $@ $< -lpthread
+
+$(BENCH)/bare.bpf.o: bench/bare.bpf.c
+	$(call say,BPF,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BENCH)/bare.skel.h: $(BENCH)/bare.bpf.o
+	$(call say,SKEL,$@)
+	$(Q)$(BPFTOOL) gen skeleton $< name bare_bpf > $@
+
+$(BENCH)/bare: $(BENCH)/bare.skel.h
+$(BENCH)/bare: KYMO_CFLAGS += -I$(BENCH)
+
+bench-programs: $(BENCH)/day
+bench-walk: all $(BENCH)/bare $(BENCH_LOADS)
+	BUILD=$(BUILD) bench/walk
+bench-cost: all $(BENCH_LOADS)
+	BUILD=$(BUILD) bench/cost
+bench-day: all $(BENCH)/day
+	BUILD=$(BUILD) bench/day
+bench-store: $(BENCH)/store
+	$(BENCH)/store
+.PHONY: bench-programs bench-walk bench-cost bench-day bench-store
+
 # ---- tests: a program per file ----
 UNIT_SOURCES := $(sort $(shell find tests/unit -name 'test_*.c' 2>/dev/null))
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(UNIT_SOURCES))
@@ -195,7 +235,7 @@ check-includes:
 	$(Q)scripts/check-includes
 
 # Not asked of git: a tarball has none.
-FORMATTED = $(sort $(shell find bpf demo include tests user vmlinux -name '*.[ch]'))
+FORMATTED = $(sort $(shell find bench bpf demo include tests user vmlinux -name '*.[ch]'))
 format:
 	$(Q)$(CLANG_FORMAT) -i $(FORMATTED)
 format-check:
@@ -210,4 +250,4 @@ clean:
 	rm -rf build build-asan
 
 # Only where we compile: other trees under build may hold folders or files of that name.
--include $(shell find $(addprefix $(BUILD)/,user bpf tests fuzz) -type f -name '*.d' 2>/dev/null)
+-include $(shell find $(addprefix $(BUILD)/,user bpf bench tests fuzz) -type f -name '*.d' 2>/dev/null)
