@@ -8,10 +8,12 @@
 #include "agent/agent.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
 #include "cmd/record_summary.h"
+#include "export/export.h"
 #include "kern/kern.h"
 
 #define PIDS_MAX 1024
@@ -49,7 +51,8 @@ static const struct argp_option options[] = {
 	  "has probes); default cpu,fault,io",
 	  0 },
 	{ "output", 'o', "FILE", 0,
-	  "The profile (default profile.kymo; an older one is kept as .old), or the folder of "
+	  "The profile (default profile.kymo; an older one is kept as .old), x.svg and the like: "
+	  "what export makes of it; or the folder of "
 	  "--rotate (one that is there is continued)",
 	  0 },
 	{ "rotate", KEY_ROTATE, "TIME", 0,
@@ -116,6 +119,8 @@ static error_t check(const struct argp_state *state, struct arguments *a)
 		return options_error(state, "no COMMAND behind --");
 	if (given > 1)
 		return options_error(state, "-a, -p, --cgroup and a COMMAND exclude each other");
+	if (o->rotate_ns && exporter_by_ending(o->output))
+		return options_error(state, "--rotate: -o names a folder, not '%s'", o->output);
 	if (o->keep && !o->rotate_ns)
 		return options_error(state, "--keep goes with --rotate");
 	if (given == 0 || o->cgroup)
@@ -229,6 +234,48 @@ static void find_user(struct agent_options *o)
 	o->gid = (gid_t)g;
 }
 
+static int record_one(struct agent_options *o, bool exported, struct agent_result *result)
+{
+	/* Of a folder the other files may be many and long: of those report tells. */
+	bool shown = !o->quiet && !o->rotate_ns && isatty(STDERR_FILENO);
+	int r;
+
+	o->summarised = shown || exported;
+	r = agent_record(o, result);
+	if (r == 0 && shown)
+		record_summary(o->output, result->lost, !exported);
+	return r;
+}
+
+/* An output whose ending is that of an export: recorded beside it, which stays where the export fails. */
+static int record_then_export(struct agent_options *o, struct agent_result *result)
+{
+	_cleanup_free_ char *profile = NULL;
+	const char *output = o->output;
+	int r;
+
+	if (!exporter_by_ending(output))
+		return record_one(o, false, result);
+	if (asprintf(&profile, "%s.kymo", output) < 0) {
+		profile = NULL;
+		return -ENOMEM;
+	}
+	o->output = profile;
+	r = record_one(o, true, result);
+	if (r < 0)
+		return r;
+	if (cmd_export(4, (char *[]){ "export", "-o", (char *)output, profile, NULL }) != 0) {
+		log_warning("the recording itself is in %s", profile);
+		return -EIO;
+	}
+	if (o->user_set)
+		(void)!lchown(output, o->uid, o->gid);
+	unlink(profile);
+	if (!o->quiet)
+		log_info("%s is written", output);
+	return 0;
+}
+
 int cmd_record(int argc, char **argv)
 {
 	static const struct argp argp = { options, parse, "[-- COMMAND [ARG...]]", doc, NULL,
@@ -246,10 +293,6 @@ int cmd_record(int argc, char **argv)
 	if (r)
 		return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 	find_user(&a->agent);
-	/* Of a folder the other files may be many and long: of those report tells. */
-	a->agent.summarised = !a->agent.quiet && !a->agent.rotate_ns && isatty(STDERR_FILENO);
-	r = agent_record(&a->agent, &result);
-	if (r == 0 && a->agent.summarised)
-		record_summary(a->agent.output, result.lost);
+	r = record_then_export(&a->agent, &result);
 	return r < 0 ? EXIT_FAILURE : result.exit_code;
 }

@@ -138,7 +138,8 @@ static void print_faults(struct screen *s, const struct query_result *r, uint64_
 			  lost ? "see report --quality" : "no sample was lost");
 }
 
-static int print_all(struct screen *s, struct profile *p, const char *path, uint64_t lost)
+static int print_all(struct screen *s, struct profile *p, const char *path, uint64_t lost,
+		     bool next)
 {
 	const struct query_selection sel = { 0 };
 	_cleanup_(query_freep) struct query_result *result = NULL;
@@ -153,11 +154,14 @@ static int print_all(struct screen *s, struct profile *p, const char *path, uint
 	if (r < 0)
 		return r;
 	print_faults(s, result, lost);
-	print_cut(s, STYLE_BOLD, "Next: kymo report %s (or ticks, or export -o flame.svg)", path);
+	/* Of one that is only exported nothing is left to be reported. */
+	if (next)
+		print_cut(s, STYLE_BOLD, "Next: kymo report %s (or ticks, or export -o flame.svg)",
+			  path);
 	return 0;
 }
 
-void record_summary(const char *path, uint64_t lost)
+void record_summary(const char *path, uint64_t lost, bool next)
 {
 	_cleanup_(profile_closep) struct profile *p = NULL;
 	_cleanup_free_ char *message = NULL;
@@ -166,7 +170,7 @@ void record_summary(const char *path, uint64_t lost)
 
 	screen_init(&screen, stderr, 80);
 	if (r == 0)
-		r = print_all(&screen, p, path, lost);
+		r = print_all(&screen, p, path, lost, next);
 	if (r < 0)
 		log_warning("%s", message ? message : p ? profile_message(p) : path);
 }
