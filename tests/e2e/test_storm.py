@@ -7,7 +7,7 @@ import pytest
 from profile import folded, rows
 from test_shares import interpreter
 
-COUNT = 500
+COUNT = 400
 
 # Prints pid -> [executable, command line] of each; every 25th program is a file that nobody has seen before.
 LAUNCHER = """
