@@ -207,7 +207,7 @@ fuzz-programs: $(FUZZ_PROGRAMS)
 fuzz: fuzz-programs
 	$(Q)cd $(BUILD)/fuzz && for f in $(FUZZERS); do mkdir -p corpus/$$f && echo "$$f: $(SECONDS) s" && \
 		ASAN_OPTIONS=allocator_may_return_null=1 ./$$f $(FUZZ_OPTIONS) -max_total_time=$(SECONDS) \
-			-artifact_prefix=$$f- corpus/$$f $(CURDIR)/tests/fixtures/fuzz/$$f || exit 1; done
+			-artifact_prefix=$$f- corpus/$$f $$(ls -d $(CURDIR)/tests/fixtures/fuzz/$$f 2>/dev/null) || exit 1; done
 .PHONY: fuzz fuzz-programs
 
 # On other kernels, in an emulator (tests/vm/check): all of them here, two in `make check`.

@@ -130,6 +130,20 @@ def test_perf_map_of_a_process_in_a_pid_namespace(kymo, compiled):
     assert jit_names(kymo.cwd / "ns.kymo") == set(JIT)
 
 
+def test_python_with_trampolines(kymo):
+    """CPython's own perf map, 3.12 on."""
+    pyenv = pathlib.Path(os.environ.get("PYENV_ROOT", pathlib.Path.home() / ".pyenv"))
+    found = [p for v in ("3.12", "3.13", "3.14") for p in (
+        *pyenv.glob(f"versions/{v}.*/bin/python{v}"), pathlib.Path("/usr/bin") / f"python{v}") if p.exists()]
+    python = found[0] if found else None
+    if not python:
+        pytest.skip("needs CPython 3.12 or later")
+    code = "import time\ndef leaf():\n  s = 0\n  for i in range(9999): s += i * i\nwhile time.process_time() < 1: leaf()"
+    record(kymo, "py.kymo", "--", python, "-X", "perf", "-c", code)
+    remove_maps()
+    assert "py::leaf:<string>" in jit_names(kymo.cwd / "py.kymo")
+
+
 def test_node(kymo):
     if not shutil.which("node"):
         pytest.skip("needs Node.js")
