@@ -533,7 +533,7 @@ __attribute__((noinline)) static uint64_t has_something_inlined(uint64_t x)
 static void lines_and_inlined_functions_come_back(void **state)
 {
 	struct worker_file f = file_of(own_path());
-	uint64_t offsets[40], start = own_offset((void *)has_something_inlined);
+	uint64_t offsets[600], start = own_offset((void *)has_something_inlined);
 	struct worker_reply *r;
 	struct worker *w;
 	bool seen = false;
