@@ -108,6 +108,21 @@ def test_collections_are_those_that_python_tells(kymo):
 
 
 @needs_probes
+def test_a_folder_of_segments_has_them_all(kymo):
+    """A process that goes on in the next segment is one, and no collection is lost between two."""
+    script = kymo.cwd / "collect.py"
+    script.write_text(COLLECT)
+    kymo.run("record", "-q", "-s", "gc", "--rotate", "1s", "-o", "day", "--", PYTHON, script, 2, kymo.cwd / "log")
+    segments = sorted((kymo.cwd / "day").glob("*.kymo"))
+    assert len(segments) >= 2
+    found = [e for s in segments for e in events(s, 1)]
+    log = json.loads((kymo.cwd / "log").read_text())
+    assert collections(found)[-len(log):] == log
+    process, = json.loads(kymo.run("report", "--json", "--gc", "day").stdout)["processes"]
+    assert process["count"] == len(found) and process["places"][0]["callers"][0]["function"] == "by_hand"
+
+
+@needs_probes
 def test_two_that_start_after_the_recorder(kymo):
     script = kymo.cwd / "collect.py"
     script.write_text(COLLECT)

@@ -14,12 +14,23 @@
 
 static const struct process unknown_process = { .exe = (char *)"", .cmdline = (char *)"" };
 
+/* A process that goes on in the next segment has a row of its own there, and so have functions. */
+struct process_key {
+	uint64_t start_ns;
+	uint32_t pid;
+	char comm[KYMO_COMM_SIZE];
+	uint32_t pad;
+};
+
+static_assert(sizeof(struct process_key) == 32, "a key without padding");
+
 struct place_key {
-	const struct process *process;
-	const struct function *callers[QUERY_CALLERS];
+	uint64_t process;		 /* its index */
+	uint64_t callers[QUERY_CALLERS]; /* by what they are called */
 };
 
 struct place_value {
+	const struct function *callers[QUERY_CALLERS];
 	uint64_t count, total_ns;
 };
 
@@ -27,7 +38,7 @@ struct collector {
 	struct profile *profile;
 	struct query_collections c;
 	size_t cap;
-	struct hmap index;  /* struct process * -> uint32_t */
+	struct hmap index;  /* struct process_key -> uint32_t */
 	struct hmap places; /* struct place_key -> struct place_value */
 };
 
@@ -52,38 +63,50 @@ static int64_t add_i64(int64_t a, int64_t b)
 	return sum;
 }
 
-static int find_process(struct collector *c, const struct process *process,
-			struct query_collecting **ret)
+static int find_process(struct collector *c, const struct process *process, uint32_t *ret)
 {
+	struct process_key key = { .start_ns = process->start_ns, .pid = process->pid };
 	uint32_t *index;
 	bool is_new;
 
 	if (array_reserve(&c->c.items, &c->cap, c->c.n + 1) < 0)
 		return -ENOMEM;
-	index = hmap_put(&c->index, &process, &is_new);
+	memcpy(key.comm, process->comm, sizeof(key.comm));
+	index = hmap_put(&c->index, &key, &is_new);
 	if (!index)
 		return -ENOMEM;
 	if (is_new) {
 		*index = (uint32_t)c->c.n;
 		c->c.items[c->c.n++] = (struct query_collecting){ .process = process };
 	}
-	*ret = &c->c.items[*index];
+	*ret = *index;
 	return 0;
 }
 
-static int add_place(struct collector *c, const struct query_event *e)
+static uint64_t hash_function(const struct function *f)
+{
+	uint64_t h = hash_bytes(f->name, strlen(f->name) + 1, f->first_line + 1);
+
+	return hash_bytes(f->file, strlen(f->file) + 1, h);
+}
+
+static int add_place(struct collector *c, uint32_t process, const struct query_event *e)
 {
 	struct query_frame frames[FRAMES_MAX];
-	struct place_key key = { .process = e->process ? e->process : &unknown_process };
+	const struct function *functions[QUERY_CALLERS] = { 0 };
+	struct place_key key = { .process = process };
 	size_t n = query_event_stack(c->profile, e, frames, FRAMES_MAX), callers = 0;
 	struct place_value *v;
 
 	for (size_t i = 0; i < n && callers < QUERY_CALLERS; i++)
 		if (frames[i].kind == FRAME_PYTHON && frames[i].function)
-			key.callers[callers++] = frames[i].function;
+			functions[callers++] = frames[i].function;
+	for (size_t i = 0; i < callers; i++)
+		key.callers[i] = hash_function(functions[i]);
 	v = hmap_put(&c->places, &key, NULL);
 	if (!v)
 		return -ENOMEM;
+	memcpy(v->callers, functions, sizeof(functions));
 	v->count++;
 	v->total_ns = add_u64(v->total_ns, e->duration_ns);
 	return 0;
@@ -111,17 +134,17 @@ static void add_to(struct query_collecting *q, const struct query_event *e)
 static int collect(void *data, const struct query_event *e)
 {
 	struct collector *c = data;
-	struct query_collecting *q;
+	uint32_t process;
 	int r;
 
 	if (e->kind != EVENT_GC)
 		return 0;
-	r = find_process(c, e->process ? e->process : &unknown_process, &q);
+	r = find_process(c, e->process ? e->process : &unknown_process, &process);
 	if (r < 0)
 		return r;
-	add_to(q, e);
+	add_to(&c->c.items[process], e);
 	add_to(&c->c.total, e);
-	return add_place(c, e);
+	return add_place(c, process, e);
 }
 
 /* Keeps those that took longest. */
@@ -148,12 +171,10 @@ static void keep_places(struct collector *c)
 	while (hmap_next(&c->places, &at, &data, &value)) {
 		const struct place_key *key = data;
 		const struct place_value *v = value;
-		const uint32_t *index = hmap_get(&c->index, &key->process);
 		struct query_place place = { .count = v->count, .total_ns = v->total_ns };
 
-		memcpy(place.callers, key->callers, sizeof(place.callers));
-		if (index)
-			keep_place(&c->c.items[*index], &place);
+		memcpy(place.callers, v->callers, sizeof(place.callers));
+		keep_place(&c->c.items[key->process], &place);
 	}
 }
 
@@ -174,7 +195,7 @@ int query_collections(struct profile *p, const struct query_selection *s,
 	_cleanup_(collector_release) struct collector c = { .profile = p };
 	int r;
 
-	hmap_init(&c.index, sizeof(struct process *), sizeof(uint32_t), 0);
+	hmap_init(&c.index, sizeof(struct process_key), sizeof(uint32_t), 0);
 	hmap_init(&c.places, sizeof(struct place_key), sizeof(struct place_value), 0);
 	r = query_each_event(p, s, collect, &c);
 	if (r < 0)
