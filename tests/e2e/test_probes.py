@@ -112,7 +112,7 @@ def test_a_folder_of_segments_has_them_all(kymo):
     """A process that goes on in the next segment is one, and no collection is lost between two."""
     script = kymo.cwd / "collect.py"
     script.write_text(COLLECT)
-    kymo.run("record", "-q", "-s", "gc", "--rotate", "1s", "-o", "day", "--", PYTHON, script, 2, kymo.cwd / "log")
+    kymo.run("record", "-q", "-s", "gc", "--rotate", "1s", "-o", "day", "--", PYTHON, script, 1.5, kymo.cwd / "log")
     segments = sorted((kymo.cwd / "day").glob("*.kymo"))
     assert len(segments) >= 2
     found = [e for s in segments for e in events(s, 1)]
