@@ -80,7 +80,7 @@ def stop(recorder):
 def test_collections_are_those_that_python_tells(kymo):
     script = kymo.cwd / "collect.py"
     script.write_text(COLLECT)
-    kymo.run("record", "-q", "-F", "499", "-s", "cpu,gc", "-o", "g.kymo", "--", PYTHON, script, 1, kymo.cwd / "log")
+    kymo.run("record", "-q", "-F", "499", "-s", "cpu,gc", "-o", "g.kymo", "--", PYTHON, script, 1, kymo.cwd / "log", timeout=300)
     log = json.loads((kymo.cwd / "log").read_text())
     found = events(kymo.cwd / "g.kymo", 1)
     assert len(log) > 500
@@ -112,7 +112,7 @@ def test_a_folder_of_segments_has_them_all(kymo):
     """A process that goes on in the next segment is one, and no collection is lost between two."""
     script = kymo.cwd / "collect.py"
     script.write_text(COLLECT)
-    kymo.run("record", "-q", "-s", "gc", "--rotate", "1s", "-o", "day", "--", PYTHON, script, 1.5, kymo.cwd / "log")
+    kymo.run("record", "-q", "-s", "gc", "--rotate", "1s", "-o", "day", "--", PYTHON, script, 1.5, kymo.cwd / "log", timeout=300)
     segments = sorted((kymo.cwd / "day").glob("*.kymo"))
     assert len(segments) >= 2
     found = [e for s in segments for e in events(s, 1)]
