@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `kymo record` promises about processes, users, files, signals and terminals."""
 
+import contextlib
+import json
 import os
 import pty
 import re
 import select
 import signal
+import sqlite3
 import stat
 import subprocess
 import time
@@ -99,6 +102,23 @@ def test_clean_end_is_one_ordinary_file(kymo):
     assert sorted(p.name for p in kymo.cwd.iterdir()) == ["profile.kymo"]
     report = kymo.run("report")
     assert "did not end" not in report.stdout + report.stderr
+
+
+def test_a_reader_that_does_not_let_go(kymo):
+    p = kymo.start("record", "--tick", 100, "-o", "r.kymo", "--", "sleep", 1.5)
+    profile = kymo.cwd / "r.kymo"
+    deadline = time.monotonic() + 30
+    while not profile.exists() or not ticks(profile):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    with contextlib.closing(sqlite3.connect(f"file:{profile}?mode=ro", uri=True)) as db:
+        db.execute("BEGIN")
+        assert db.execute("SELECT count(*) FROM tick").fetchone()[0] > 0
+        _, err = p.communicate(timeout=60)
+        assert p.returncode == 0
+        assert "r.kymo-wal: keep the two together" in err
+    r = kymo.run("info", "--json", "r.kymo")
+    assert json.loads(r.stdout)["recording"]["ended"]
 
 
 def test_nothing_when_piped(kymo):

@@ -317,6 +317,14 @@ static int end(struct recording *r, int q)
 	else if (q < 0)
 		log_error("%s: recording ended early: %s", r->options->output, strerror(-q));
 	e = output_finish(r->output);
+	if (e == -EBUSY) {
+		/* Nothing is missing: the reader alone holds up the last step. */
+		log_warning(
+			"%s: something has it open and does not let go, so that its end lies in "
+			"%s-wal: keep the two together",
+			r->options->output, r->options->output);
+		e = 0;
+	}
 	if (e == -ESTALE && q == 0)
 		log_error("%s: the profile was removed while recording", r->options->output);
 	else if (e < 0 && q == 0)
