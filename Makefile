@@ -142,7 +142,13 @@ bench-day: all $(BENCH)/day
 	BUILD=$(BUILD) bench/day
 bench-store: $(BENCH)/store
 	$(BENCH)/store
-.PHONY: bench-programs bench-walk bench-cost bench-day bench-store
+# Rows made beside libdw, and a first and a second start over the same files: FILES="..." for others.
+FILES ?= $(wildcard /lib/$(MULTIARCH)/libc.so.6 /lib/$(MULTIARCH)/libcrypto.so.3 /usr/bin/python3.11 /usr/bin/perl \
+	/usr/lib/gcc/$(MULTIARCH)/*/cc1plus /usr/lib/llvm-14/lib/libLLVM-14.so.1)
+bench-rows: all $(BENCH)/unwind_rows $(BENCH)/prepare
+	$(BENCH)/unwind_rows $(FILES)
+	$(BENCH)/prepare $(BUILD)/kymo $(BENCH)/prepare.cache $(FILES)
+.PHONY: bench-programs bench-walk bench-cost bench-day bench-store bench-rows
 
 # ---- tests: a program per file ----
 UNIT_SOURCES := $(sort $(shell find tests/unit -name 'test_*.c' 2>/dev/null))

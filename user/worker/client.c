@@ -8,12 +8,18 @@
 #include "base/cleanup.h"
 #include "worker/channel.h"
 
+/* Tables of some thousand files. */
+#define CACHE_BYTES_MAX (512ULL << 20)
+
 void client_init(struct client *c, const struct worker_options *o, int stop_fd)
 {
 	memset(c, 0, sizeof(*c));
 	helper_init(&c->opener, o->executable, o->opener, o->opener_timeout_ns, stop_fd);
 	helper_init(&c->parser, o->executable, o->parser, o->parser_timeout_ns, stop_fd);
 	suspects_init(&c->suspects);
+	c->disk.dir = -1;
+	if (o->cache)
+		(void)disk_cache_open(&c->disk, o->cache, CACHE_BYTES_MAX);
 }
 
 void client_release(struct client *c)
@@ -23,6 +29,8 @@ void client_release(struct client *c)
 	suspects_release(&c->suspects);
 	client_close_maps(c);
 	held_release(&c->held);
+	disk_cache_close(&c->disk);
+	buf_release(&c->kept);
 }
 
 int client_start(struct client *c)
@@ -274,6 +282,44 @@ static int open_mapped(struct client *c, const struct job *job, const struct cli
 	return 0;
 }
 
+/* The disk's answer. False: it has none, or none that is right. */
+static bool take_kept(struct client *c, const struct job *job, const struct file_identity *identity,
+		      struct reply *reply)
+{
+	if (disk_cache_load(&c->disk, identity, job->kind, &c->kept) < 0)
+		return false;
+	if (reply_take_kept(reply, c->kept.data, c->kept.size) < 0) {
+		disk_cache_refuse(&c->disk, identity, job->kind);
+		return false;
+	}
+	c->kept_used++;
+	return true;
+}
+
+/* A full or broken disk is no reason to be without the answer. */
+static void keep(struct client *c, const struct job *job, const struct file_identity *identity,
+		 const struct reply *reply)
+{
+	buf_clear(&c->kept);
+	if (disk_cache_keeps(&c->disk, identity, job->kind) &&
+	    reply_write_kept(reply, &c->kept) == 0)
+		(void)disk_cache_store(&c->disk, identity, job->kind, c->kept.data, c->kept.size);
+}
+
+/* A job whose answer is the file's alone: once for each file. */
+static int run_once(struct client *c, const struct job *job, const struct file_identity *identity,
+		    int fd, struct reply *reply)
+{
+	int r;
+
+	if (take_kept(c, job, identity, reply))
+		return 0;
+	r = client_parse(c, job, identity, fd, reply);
+	if (r == 0)
+		keep(c, job, identity, reply);
+	return r;
+}
+
 int client_run(struct client *c, const struct job *job, struct reply *reply)
 {
 	const struct client_path path = { .what = OPEN_MAPPED, .path = job->path };
@@ -288,6 +334,8 @@ int client_run(struct client *c, const struct job *job, struct reply *reply)
 	r = open_mapped(c, job, &path, &identity, &fd);
 	if (r < 0)
 		return r;
-	return job->kind == WORKER_LINES ? client_run_lines(c, job, &identity, fd, reply)
-					 : client_parse(c, job, &identity, fd, reply);
+	if (job->kind == WORKER_LINES)
+		return client_run_lines(c, job, &identity, fd, reply);
+	return job->kind == WORKER_NAME ? client_parse(c, job, &identity, fd, reply)
+					: run_once(c, job, &identity, fd, reply);
 }

@@ -3,6 +3,7 @@
 #ifndef KYMO_WORKER_CLIENT_H
 #define KYMO_WORKER_CLIENT_H
 
+#include "worker/disk_cache.h"
 #include "worker/held.h"
 #include "worker/helper.h"
 #include "worker/options.h"
@@ -38,6 +39,9 @@ struct client {
 	struct held held;
 	struct client_map maps[CLIENT_MAPS_MAX];
 	uint64_t maps_clock;
+	struct disk_cache disk;
+	struct buf kept; /* what was read from it */
+	uint64_t kept_used;
 	uint8_t packet[WORKER_PACKET_MAX];
 };
 

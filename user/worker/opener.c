@@ -17,7 +17,9 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "worker/channel.h"
 #include "worker/protocol.h"
 #include "worker/sandbox.h"
@@ -141,7 +143,33 @@ static int find(const struct open_request *q, const char *path, int *ret)
 	return best;
 }
 
-static int open_found(int path_fd, struct open_reply *reply, int *ret)
+/*
+ * The file system, where the kernel alone says when a file was changed, and users cannot mount what they prepared: not FUSE
+ * nor the network's, nor overlayfs, which may lie over them in a user's own namespace. Its id is of use since
+ * device numbers are given again.
+ */
+static uint64_t trusted_fs(int fd)
+{
+	static const uint32_t types[] = { EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC,
+					  F2FS_SUPER_MAGIC, TMPFS_MAGIC };
+	struct statfs s;
+	uint64_t id;
+
+	if (fstatfs(fd, &s) < 0)
+		return 0;
+	memcpy(&id, &s.f_fsid, sizeof(id));
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+		if ((uint32_t)s.f_type == types[i])
+			return id * 31 + types[i];
+	return 0;
+}
+
+static uint64_t time_ns(const struct statx_timestamp *t)
+{
+	return (uint64_t)t->tv_sec * NS_PER_SEC + t->tv_nsec;
+}
+
+static int open_found(int path_fd, const struct open_request *q, struct open_reply *reply, int *ret)
 {
 	_cleanup_close_ int fd = -1;
 	struct statx s;
@@ -155,7 +183,9 @@ static int open_found(int path_fd, struct open_reply *reply, int *ret)
 		.dev = (uint64_t)s.stx_dev_major << 32 | s.stx_dev_minor,
 		.inode = s.stx_ino,
 		.size = s.stx_size,
-		.mtime_ns = (uint64_t)s.stx_mtime.tv_sec * 1000000000ULL + s.stx_mtime.tv_nsec,
+		.mtime_ns = time_ns(&s.stx_mtime),
+		.ctime_ns = time_ns(&s.stx_ctime),
+		.fs = q->careful || q->what != OPEN_MAPPED ? 0 : trusted_fs(fd),
 	};
 	*ret = TAKE_FD(fd);
 	return 0;
@@ -172,7 +202,7 @@ static int answer(const struct open_request *q, const char *path)
 		r = channel_send(WORKER_HELPER_FD, &reply, sizeof(reply), NULL, 0, -1);
 		if (r < 0)
 			return r;
-		reply.error = open_found(found, &reply, &fd);
+		reply.error = open_found(found, q, &reply, &fd);
 	}
 	reply.last = 1;
 	return channel_send(WORKER_HELPER_FD, &reply, sizeof(reply), NULL, 0, fd);

@@ -13,6 +13,8 @@ struct worker_options {
 	uint64_t parser_timeout_ns, opener_timeout_ns; /* of one job */
 	size_t jobs_max;			       /* submitted, not yet finished */
 	size_t offsets_max;			       /* of all of them */
+	const char *
+		cache; /* a folder (worker/disk_cache.h), made when its parent is there; NULL = none */
 };
 
 extern const struct worker_options worker_defaults;
@@ -23,6 +25,7 @@ struct worker_stats {
 	uint64_t starts;      /* of either process, the first ones too */
 	uint64_t timeouts;    /* jobs that took too long */
 	uint64_t deaths;      /* of a process amid a job */
+	uint64_t kept;	      /* answers that the disk had */
 	pid_t parser, opener; /* 0 = not running */
 };
 void worker_stats(struct worker *w, struct worker_stats *ret);

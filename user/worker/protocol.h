@@ -53,6 +53,10 @@ enum open_what {
 /* What was opened, by fstat: tells whether a file that is known has changed. */
 struct file_identity {
 	uint64_t dev, inode, size, mtime_ns;
+	/* Nobody can set it: a file made to look like another one does not. */
+	uint64_t ctime_ns;
+	/* Which file system; 0: one whose server or user may say what it likes of its files */
+	uint64_t fs;
 };
 
 /*

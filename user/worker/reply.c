@@ -226,6 +226,24 @@ int reply_take(struct reply *r, const void *packet, size_t size, uint32_t sequen
 	return q;
 }
 
+int reply_write_kept(const struct reply *r, struct buf *b)
+{
+	if (r->public.kind == WORKER_UNWIND)
+		return unwind_serial_write(r->public.table, b);
+	return buf_append(b, &r->public.facts, sizeof(r->public.facts));
+}
+
+int reply_take_kept(struct reply *r, const void *data, size_t size)
+{
+	struct reader in = { .p = data, .end = (const uint8_t *)data + size };
+	int q;
+
+	if (r->public.kind != WORKER_UNWIND)
+		return take_facts(r, &in);
+	q = unwind_serial_read(data, size, &r->public.table);
+	return q == -EBADMSG ? -EPROTO : q;
+}
+
 size_t reply_bytes(const struct reply *r)
 {
 	size_t table = r->public.table ? unwind_table_bytes(r->public.table) : 0;

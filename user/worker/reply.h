@@ -30,6 +30,9 @@ void reply_free(struct reply *r);
  */
 int reply_take(struct reply *r, const void *packet, size_t size, uint32_t sequence,
 	       size_t asked_until, bool *ret_last, bool *ret_leaving);
+/* An answer of INSPECT or UNWIND as bytes, to be kept (appends; 0 or -ENOMEM); and from such, which are not believed either: 0, -EPROTO, -ENOMEM. */
+int reply_write_kept(const struct reply *r, struct buf *b);
+int reply_take_kept(struct reply *r, const void *data, size_t size);
 /* All there: names become pointers. On an error the answer holds none. */
 void reply_finish(struct reply *r, int error);
 size_t reply_bytes(const struct reply *r); /* memory that it holds */

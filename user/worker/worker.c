@@ -110,6 +110,7 @@ static void publish(struct worker *w, const struct client *c, const struct job *
 	w->stats = (struct worker_stats){ .starts = c->opener.starts + c->parser.starts,
 					  .timeouts = c->timeouts,
 					  .deaths = c->deaths,
+					  .kept = c->kept_used,
 					  .parser = c->parser.pid,
 					  .opener = c->opener.pid };
 	if (j) {
@@ -222,9 +223,12 @@ int worker_new_with(const struct worker_options *options, struct worker **ret)
 	return 0;
 }
 
-int worker_new(struct worker **ret)
+int worker_new(const char *cache, struct worker **ret)
 {
-	return worker_new_with(&worker_defaults, ret);
+	struct worker_options options = worker_defaults;
+
+	options.cache = cache;
+	return worker_new_with(&options, ret);
 }
 
 void worker_free(struct worker *w)

@@ -69,8 +69,11 @@ struct worker_reply {
 	struct unwind_table *table; /* UNWIND: sound; owned by the reply */
 };
 
-/* Starts the thread and its two processes. 0 or -errno. */
-int worker_new(struct worker **ret);
+/*
+ * Starts the thread and its two processes. Answers of INSPECT and UNWIND are kept on disk in the folder `cache`, root's alone, where
+ * the file's system can be believed; NULL, or one that cannot be had or used: they are not. 0 or -errno.
+ */
+int worker_new(const char *cache, struct worker **ret);
 void worker_free(struct worker *w); /* ends the processes; NULL is allowed */
 /* 0, -ENOSPC when the queue is full (try again later), -ENOMEM. The offsets are copied. */
 int worker_submit(struct worker *w, enum worker_job_kind kind, const struct worker_file *file,

@@ -196,7 +196,7 @@ static void a_worker_that_ends_amid_a_hang(void **state)
 		skip();
 	snprintf(path, sizeof(path), "%s/1", folder);
 	f = file_of(path);
-	assert_int_equal(worker_new(&w), 0);
+	assert_int_equal(worker_new(NULL, &w), 0);
 	assert_int_equal(worker_submit(w, WORKER_INSPECT, &f, NULL, 0, 1), 0);
 	usleep(50000);
 	begin = clock_mono_ns();

@@ -96,7 +96,7 @@ static void names_and_facts_come_back(void **state)
 	struct worker *w;
 
 	(void)state;
-	assert_int_equal(worker_new(&w), 0);
+	assert_int_equal(worker_new(NULL, &w), 0);
 	assert_null(worker_fetch(w));
 	assert_int_equal(worker_submit(w, WORKER_INSPECT, &f, NULL, 0, 11), 0);
 	assert_int_equal(worker_submit(w, WORKER_NAME, &f, offsets, ARRAY_SIZE(offsets), 12), 0);
@@ -155,7 +155,7 @@ static void names_are_demangled(void **state)
 	f = file_of(in_folder("mangled"));
 	for (size_t i = 0; i < ARRAY_SIZE(symbols); i++)
 		offsets[i] = IMAGE_TEXT + 16 * i;
-	assert_int_equal(worker_new(&w), 0);
+	assert_int_equal(worker_new(NULL, &w), 0);
 	assert_int_equal(worker_submit(w, WORKER_NAME, &f, offsets, ARRAY_SIZE(offsets), 1), 0);
 	r = wait_reply(w, PATIENCE);
 	assert_int_equal(r->error, 0);
@@ -192,7 +192,7 @@ static void a_large_job_comes_back_whole(void **state)
 	f = file_of(in_folder("long-names"));
 	for (size_t i = 0; i < n; i++)
 		offsets[i] = 0x1000 + i * 7 % 1600;
-	assert_int_equal(worker_new(&w), 0);
+	assert_int_equal(worker_new(NULL, &w), 0);
 	assert_int_equal(worker_submit(w, WORKER_NAME, &f, offsets, n, 1), 0);
 	r = wait_reply(w, PATIENCE);
 	assert_int_equal(r->error, 0);
@@ -223,7 +223,7 @@ static void hostile_names_come_back_as_text(void **state)
 	image_make(&im, symbols, ARRAY_SIZE(symbols));
 	write_file(in_folder("hostile"), im.b.data, im.b.size);
 	f = file_of(in_folder("hostile"));
-	assert_int_equal(worker_new(&w), 0);
+	assert_int_equal(worker_new(NULL, &w), 0);
 	assert_int_equal(worker_submit(w, WORKER_NAME, &f, offsets, 2, 1), 0);
 	r = wait_reply(w, PATIENCE);
 	assert_int_equal(r->error, 0);
@@ -245,7 +245,7 @@ static void a_changed_file_is_read_again(void **state)
 	struct image im;
 
 	(void)state;
-	assert_int_equal(worker_new(&w), 0);
+	assert_int_equal(worker_new(NULL, &w), 0);
 	for (int i = 0; i < 2; i++) {
 		image_make(&im, symbols, 1);
 		write_file(in_folder("changing"), im.b.data, im.b.size);
@@ -292,7 +292,7 @@ static void only_the_file_that_was_asked_for(void **state)
 	struct worker *w;
 
 	(void)state;
-	assert_int_equal(worker_new(&w), 0);
+	assert_int_equal(worker_new(NULL, &w), 0);
 	other.inode++;
 	assert_int_equal(inspect(w, &other, PATIENCE), -ESTALE);
 	other = f;
@@ -333,7 +333,7 @@ static void no_pipe_device_or_folder_is_opened(void **state)
 	assert_int_equal(mkfifo(path, 0666), 0);
 	fifo = file_of(path);
 	assert_int_equal(pthread_create(&writer, NULL, block_on_fifo, path), 0);
-	assert_int_equal(worker_new(&w), 0);
+	assert_int_equal(worker_new(NULL, &w), 0);
 	assert_int_equal(inspect(w, &fifo, PATIENCE), -EINVAL);
 	assert_int_equal(inspect(w, &null, PATIENCE), -EINVAL);
 	assert_int_equal(inspect(w, &dir, PATIENCE), -EINVAL);
@@ -400,7 +400,7 @@ static int inspect_afresh(const struct worker_file *f)
 	struct worker *w;
 	int r;
 
-	assert_int_equal(worker_new(&w), 0);
+	assert_int_equal(worker_new(NULL, &w), 0);
 	r = inspect(w, f, PATIENCE);
 	worker_free(w);
 	return r;
@@ -415,7 +415,7 @@ static void files_of_other_namespaces_and_deleted_ones(void **state)
 	(void)state;
 	if (!is_root())
 		skip();
-	assert_int_equal(worker_new(&w), 0);
+	assert_int_equal(worker_new(NULL, &w), 0);
 	for (int removed = 0; removed < 2; removed++) {
 		struct worker_file f;
 		int ready[2];
@@ -542,7 +542,7 @@ static void lines_and_inlined_functions_come_back(void **state)
 	assert_true(has_something_inlined(1) != 0);
 	for (size_t i = 0; i < ARRAY_SIZE(offsets); i++)
 		offsets[i] = start + i;
-	assert_int_equal(worker_new(&w), 0);
+	assert_int_equal(worker_new(NULL, &w), 0);
 	assert_int_equal(worker_submit(w, WORKER_LINES, &f, offsets, ARRAY_SIZE(offsets), 5), 0);
 	r = wait_reply(w, PATIENCE);
 	assert_int_equal(r->error, 0);
@@ -593,7 +593,7 @@ static void helpers_killed_while_idle_are_nobodys_fault(void **state)
 	struct worker *w;
 
 	(void)state;
-	assert_int_equal(worker_new(&w), 0);
+	assert_int_equal(worker_new(NULL, &w), 0);
 	for (int i = 0; i < 3; i++) {
 		worker_stats(w, &stats);
 		assert_int_equal(kill(stats.parser, SIGKILL), 0);
@@ -749,7 +749,7 @@ static void the_helpers_have_given_everything_up(void **state)
 		skip();
 	left_open = fcntl(1, F_DUPFD, 50); /* one that an exec would hand on */
 	assert_true(left_open >= 50);
-	assert_int_equal(worker_new(&w), 0);
+	assert_int_equal(worker_new(NULL, &w), 0);
 	worker_stats(w, &stats);
 	assert_true(status_has(stats.parser, "Uid:\t65534\t65534\t65534\t65534"));
 	assert_true(status_has(stats.parser, "Gid:\t65534\t65534\t65534\t65534"));
