@@ -164,23 +164,25 @@ static __always_inline __u64 code_fill(const struct scratch *s, struct python_co
 {
 	__u16 named = s->layout.code_qualname ? s->layout.code_qualname : s->layout.code_name;
 	struct string_read text;
-	__u64 at;
+	__u64 at, name_bytes;
 	__s64 table;
 
 	text = string_read(s, b->body, 0, head_u64(s, s->layout.code_file), KYMO_CODE_FILE_MAX);
 	b->head.file_size = text.bytes;
 	b->head.file_kind = text.kind;
+	/*
+	 * Masks bound what the verifier knows. A comparison that is never true does so too, but makes
+	 * kernels from 6.8 on warn of bounds that contradict each other ("REG INVARIANTS VIOLATION").
+	 */
 	at = padded(text.bytes);
 	opaque(at);
-	if (at > KYMO_CODE_FILE_MAX)
-		return 0;
+	at &= CODE_FILE_ROOM - 8;
 	text = string_read(s, b->body, at, head_u64(s, named), KYMO_CODE_NAME_MAX);
 	b->head.name_size = text.bytes;
 	b->head.name_kind = text.kind;
-	at += padded(text.bytes);
-	opaque(at);
-	if (at > CODE_TEXT_BYTES)
-		return 0;
+	name_bytes = padded(text.bytes);
+	opaque(name_bytes);
+	at += name_bytes & (CODE_NAME_ROOM - 8);
 	table = table_read(b->body, at, head_u64(s, s->layout.code_table));
 	b->head.table_size = table > 0 ? table : 0;
 	if (!b->head.file_size || !b->head.name_size || table < 0)

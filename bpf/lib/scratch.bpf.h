@@ -119,10 +119,11 @@ struct python_walk {
 };
 
 /* KYMO_RECORD_CODE as it goes into the ring; each part may be followed by a word of zeroes. */
-#define CODE_TEXT_BYTES (KYMO_CODE_FILE_MAX + KYMO_CODE_NAME_MAX)
+#define CODE_FILE_ROOM (2 * KYMO_CODE_FILE_MAX) /* powers of two, for masks: half of it is used */
+#define CODE_NAME_ROOM (2 * KYMO_CODE_NAME_MAX)
 struct python_code_buffer {
 	struct kymo_code head;
-	__u64 body[(CODE_TEXT_BYTES + KYMO_LINE_TABLE_MAX) / 8 + 1];
+	__u64 body[(CODE_FILE_ROOM + CODE_NAME_ROOM + KYMO_LINE_TABLE_MAX) / 8 + 1];
 };
 
 /*
