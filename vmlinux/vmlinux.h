@@ -50,6 +50,11 @@ enum {
 	BPF_RB_NO_WAKEUP = 1,
 };
 
+enum {
+	BPF_RB_AVAIL_DATA = 0,
+	BPF_RB_RING_SIZE = 1,
+};
+
 /*
  * The context of a perf event's program (include/uapi/linux/bpf_perf_event.h): read in whole longs.
  */

@@ -8,6 +8,7 @@
 #define FOLLOWED_MAX	     16384
 #define PYTHON_PROCESSES_MAX 16384
 #define PYTHON_CODES_MAX     65536
+#define PYTHON_BUDGETS_MAX   1024
 
 const volatile struct kymo_config config __weak = { 0 };
 
@@ -88,6 +89,19 @@ struct {
 	__type(key, struct python_code_key);
 	__type(value, __u64); /* 0, or when to copy it again because a part could not be read */
 } python_codes __weak SEC(".maps");
+
+/* What has been copied out of a process in the second that ends then. */
+struct python_budget {
+	__u64 until_ns;
+	__u64 bytes;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, PYTHON_BUDGETS_MAX);
+	__type(key, struct process_key);
+	__type(value, struct python_budget);
+} python_budgets __weak SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -50,6 +50,8 @@ struct native_kernel {
 	struct python_code_key codes[NATIVE_CODES_MAX]; /* sent already */
 	size_t codes_n;
 	__u64 codes_value;
+	struct python_budget budget; /* of the one process */
+	size_t budgets_n;
 };
 
 /* Who walks now. */
@@ -73,14 +75,21 @@ static inline void *bpf_map_lookup_elem(const void *map, const void *key)
 		return &native_kernel->code_buffer;
 	if (map == &python_codes)
 		return native_code_find(key);
+	if (map == &python_budgets)
+		return native_kernel->budgets_n ? &native_kernel->budget : NULL;
 	return NULL;
 }
 
-static inline long bpf_map_update_elem(const void *map, const void *key, const void *value,
-				       __u64 flags)
+/* Not inline: the compiler would see keys of one map copied as another's. */
+static __noinline long bpf_map_update_elem(const void *map, const void *key, const void *value,
+					   __u64 flags)
 {
-	(void)value;
 	(void)flags;
+	if (map == &python_budgets) {
+		memcpy(&native_kernel->budget, value, sizeof(native_kernel->budget));
+		native_kernel->budgets_n = 1;
+		return 0;
+	}
 	if (map != &python_codes)
 		return -ENOENT;
 	if (native_kernel->codes_n == NATIVE_CODES_MAX)
@@ -103,6 +112,14 @@ static inline long bpf_probe_read_kernel(void *to, __u32 size, const void *addre
 	(void)address;
 	memset(to, 0, size);
 	return -EFAULT;
+}
+
+/* There is always room. */
+static inline __u64 bpf_ringbuf_query(const void *map, __u64 flags)
+{
+	(void)map;
+	(void)flags;
+	return 0;
 }
 
 static inline long bpf_ringbuf_output(const void *map, const void *record, __u64 size, __u64 flags)

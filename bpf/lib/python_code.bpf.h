@@ -11,6 +11,13 @@
 
 /* Of one sample: a copy takes 1.3 to 4 us. */
 #define CODES_PER_SAMPLE 16
+/*
+ * Of one process, in a second: a program may make code objects without end, and samples of others go through the same
+ * ring. A large program's start comes to a tenth of it.
+ */
+#define CODES_SECOND_NS	 1000000000ULL
+#define CODES_BYTES	 (1ULL << 20)
+#define CODE_BYTES_LEAST 512 /* a name and a place in the profile cost, too */
 /* A part that could not be read (not paged in yet) is tried again this late. */
 #define CODE_AGAIN_NS 1000000000ULL
 
@@ -190,6 +197,46 @@ static __always_inline __u64 code_fill(const struct scratch *s, struct python_co
 	return at + padded(b->head.table_size);
 }
 
+static __always_inline struct process_key code_process(const struct scratch *s)
+{
+	return (struct process_key){ .start_ns = s->record.head.who.process_start_ns,
+				     .pid = s->record.head.who.pid };
+}
+
+/* Whether its process, and the ring, have room for another one. */
+static __always_inline bool code_allowed(const struct scratch *s)
+{
+	struct process_key key = code_process(s);
+	struct python_budget *b = bpf_map_lookup_elem(&python_budgets, &key);
+	struct python_budget fresh = { 0 };
+
+	/* The other half of the ring is for samples. */
+	if (bpf_ringbuf_query(&records, BPF_RB_AVAIL_DATA) >
+	    bpf_ringbuf_query(&records, BPF_RB_RING_SIZE) / 2) {
+		count(KYMO_COUNTER_CODE_RING_FULL);
+		return false;
+	}
+	if (b && s->record.head.head.time_ns < b->until_ns) {
+		if (b->bytes < CODES_BYTES)
+			return true;
+		count(KYMO_COUNTER_CODE_LIMIT);
+		return false;
+	}
+	fresh.until_ns = s->record.head.head.time_ns + CODES_SECOND_NS;
+	bpf_map_update_elem(&python_budgets, &key, &fresh, BPF_ANY);
+	return true;
+}
+
+static __always_inline void code_charge(const struct scratch *s, __u64 bytes)
+{
+	struct process_key key = code_process(s);
+	struct python_budget *b = bpf_map_lookup_elem(&python_budgets, &key);
+
+	if (b)
+		__sync_fetch_and_add(&b->bytes,
+				     bytes < CODE_BYTES_LEAST ? CODE_BYTES_LEAST : bytes);
+}
+
 /* Copies out the code object whose head is in s->python.head. The record's flags, or -1 when the ring is full. */
 __weak __noinline int code_copy(__u32 slot)
 {
@@ -214,6 +261,7 @@ __weak __noinline int code_copy(__u32 slot)
 	if (size > sizeof(*b))
 		return -1;
 	b->head.head.size = size;
+	code_charge(s, size);
 	if (!bpf_ringbuf_output(&records, b, size, BPF_RB_NO_WAKEUP))
 		return b->head.head.flags;
 	count(KYMO_COUNTER_CODE_RING_FULL);
@@ -243,6 +291,8 @@ __weak __noinline int code_identify(__u32 slot)
 		count(KYMO_COUNTER_CODE_LIMIT);
 		return 0;
 	}
+	if (!code_allowed(s))
+		return 0;
 	s->python.codes++;
 	flags = code_copy(slot);
 	if (flags < 0)

@@ -108,8 +108,8 @@ static int append_xml_char(struct buf *b, const uint8_t *p, size_t n, uint32_t c
 	case '\'':
 		return buf_append_str(b, "&#39;");
 	}
-	/* XML 1.0 (2.2): no C0 but tab and newlines, no U+FFFE and U+FFFF */
-	if ((c < 0x20 && c != '\t' && c != '\n') || c == 0xfffe || c == 0xffff)
+	/* XML 1.0 (2.2): no C0 but tab and newlines, no U+FFFE and U+FFFF; and nothing that hides or reorders others */
+	if ((is_unsafe(c) && c != '\t' && c != '\n') || c == 0xfffe || c == 0xffff)
 		return buf_append_str(b, "\xef\xbf\xbd");
 	return buf_append(b, p, n);
 }
@@ -147,7 +147,7 @@ int text_append_json(struct buf *b, const char *text)
 			r = buf_append_str(b, "\xef\xbf\xbd");
 		else if (c == '"' || c == '\\')
 			r = buf_printf(b, "\\%c", (int)c);
-		else if (c < 0x20 || c == 0x7f || c == 0x2028 || c == 0x2029)
+		else if (is_unsafe(c))
 			r = buf_printf(b, "\\u%04x", c);
 		else
 			r = buf_append(b, p, n);

@@ -19,9 +19,10 @@ int text_append_utf8(struct buf *b, const void *text, size_t size);
 int text_append_terminal(struct buf *b, const char *text);
 /* Appends for a frame of a folded line: as for a terminal, and ';' becomes ','. */
 int text_append_folded(struct buf *b, const char *text);
-/* Appends for XML or HTML, in attributes too: & < > " ' escaped, characters that XML forbids as U+FFFD. */
+/* Appends for XML or HTML, in attributes too: & < > " ' escaped; characters that XML forbids, controls (but tab and newline)
+ * and bidirectional overrides as U+FFFD. */
 int text_append_xml(struct buf *b, const char *text);
-/* Appends as a JSON string with its quotes. */
+/* Appends as a JSON string with its quotes, controls and bidirectional overrides as \uNNNN: it may end on a terminal. */
 int text_append_json(struct buf *b, const char *text);
 /* Columns that the (terminal-safe) UTF-8 text takes; wide characters count two. */
 size_t text_width(const char *text);

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/file.h"
@@ -79,10 +80,31 @@ static const struct argp sql_argp = {
 
 /* ---- programs' forms ---- */
 
+/* A program gets what is there; a terminal is not told what to do by a name that was recorded. */
+static char *csv_for_terminal(const char *text, size_t size)
+{
+	struct buf utf8 = { 0 }, safe = { 0 };
+	int r = text_append_utf8(&utf8, text, size);
+
+	if (r == 0)
+		r = buf_str(&utf8) ? text_append_terminal(&safe, buf_str(&utf8)) : -ENOMEM;
+	buf_release(&utf8);
+	if (r == 0 && buf_str(&safe))
+		return (char *)safe.data;
+	buf_release(&safe);
+	return NULL;
+}
+
 static void write_csv_text(FILE *out, const char *text, size_t size)
 {
-	bool quote = size == 0;
+	_cleanup_free_ char *shown = isatty(fileno(out)) ? csv_for_terminal(text, size) : NULL;
+	bool quote;
 
+	if (shown) {
+		text = shown;
+		size = strlen(shown);
+	}
+	quote = size == 0;
 	for (size_t i = 0; i < size && !quote; i++)
 		quote = strchr(",\"\r\n", text[i]) != NULL; /* a NUL, too */
 	if (!quote) {

@@ -71,6 +71,8 @@ static void xml_is_inert(void **state)
 	(void)state;
 	check(text_append_xml, "<script>&\"'", "&lt;script&gt;&amp;&quot;&#39;");
 	check(text_append_xml, "a\x01\xff", "a\xef\xbf\xbd\xef\xbf\xbd");
+	check(text_append_xml, "\xc2\x9b\xe2\x80\xae\t\n\x7f",
+	      "\xef\xbf\xbd\xef\xbf\xbd\t\n\xef\xbf\xbd");
 }
 
 static void json_is_quoted(void **state)
@@ -78,6 +80,7 @@ static void json_is_quoted(void **state)
 	(void)state;
 	check(text_append_json, "a\"\\\n\x7f", "\"a\\\"\\\\\\u000a\\u007f\"");
 	check(text_append_json, "\xff", "\"\xef\xbf\xbd\"");
+	check(text_append_json, "\xc2\x9b\xe2\x80\xae\xc3\xa9", "\"\\u009b\\u202e\xc3\xa9\"");
 }
 
 static void fits_columns(void **state)
