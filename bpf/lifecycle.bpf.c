@@ -114,10 +114,26 @@ static __always_inline void emit_end(struct task_struct *task, struct task_struc
 		record.counters.write_bytes = own.write_bytes;
 	}
 	dead_threads_read(&record.counters, leader);
-	no_memory(&record.counters);
+	last_memory_take(&record.counters, leader);
 	record.exit_code = BPF_CORE_READ(leader, exit_code);
 	if (bpf_ringbuf_output(&records, &record, sizeof(record), BPF_RB_NO_WAKEUP))
 		count(KYMO_COUNTER_END_RING_FULL);
+}
+
+/*
+ * The last thread of a process begins to exit. Since 6.16 its memory map is still there (kernel/exit.c;
+ * before, this came behind exit_mm): what it held to its end, which no sweep sees.
+ */
+SEC("tp_btf/sched_process_exit")
+int on_exit(__u64 *ctx)
+{
+	struct task_struct *task = (void *)ctx[0], *leader = task->group_leader;
+	struct mm_struct *mm = task->mm;
+
+	if (!mm || task->signal->live.counter > 0 || !asked_for(task->tgid, leader))
+		return 0;
+	last_memory_keep(mm, leader);
+	return 0;
 }
 
 /*

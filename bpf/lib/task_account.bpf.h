@@ -7,6 +7,7 @@
 
 #define ACCOUNT_CPUS_MAX      512
 #define ACCOUNT_PROCESSES_MAX 16384
+#define ACCOUNT_EXITS_MAX     4096
 
 /*
  * What each CPU adds to the address of per-CPU memory (__per_cpu_offset). A kernel without
@@ -200,6 +201,48 @@ static __always_inline void dead_threads_read(struct kymo_counters *c, struct ta
 
 	c->read_bytes += sum ? sum->read : 0;
 	c->write_bytes += sum ? sum->write : 0;
+}
+
+/*
+ * What a process's memory was when its last thread exited, from there to the last switch away from it:
+ * by then the memory map is gone.
+ */
+struct last_memory {
+	__s64 anon, file, shmem, swap;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, ACCOUNT_EXITS_MAX);
+	__type(key, struct process_key);
+	__type(value, struct last_memory);
+} last_memories __weak SEC(".maps");
+
+static __always_inline void last_memory_keep(struct mm_struct *mm, struct task_struct *leader)
+{
+	struct process_key key = process_key_of(leader);
+	struct kymo_counters c = { 0 };
+	struct last_memory last;
+
+	memory_exact(&c, mm);
+	last = (struct last_memory){ c.rss_anon_pages, c.rss_file_pages, c.rss_shmem_pages,
+				     c.swap_pages };
+	bpf_map_update_elem(&last_memories, &key, &last, BPF_ANY);
+}
+
+static __always_inline void last_memory_take(struct kymo_counters *c, struct task_struct *leader)
+{
+	struct process_key key = process_key_of(leader);
+	const struct last_memory *last = bpf_map_lookup_elem(&last_memories, &key);
+
+	no_memory(c);
+	if (!last)
+		return;
+	c->rss_anon_pages = last->anon;
+	c->rss_file_pages = last->file;
+	c->rss_shmem_pages = last->shmem;
+	c->swap_pages = last->swap;
+	bpf_map_delete_elem(&last_memories, &key);
 }
 
 #define RELEASE_TRIES 8

@@ -138,6 +138,46 @@ def test_rss_is_exact(kymo):
         assert found[column] * page == int(status[field].split()[0]) * 1024, (column, found, status[field])
 
 
+GROWER = """
+import ctypes, os, sys, threading, time
+libc = ctypes.CDLL(None)
+def grow():
+    kept = []
+    for _ in range(int(sys.argv[1])):
+        kept.append(bytearray(b'x') * 8_000_000)
+        time.sleep(float(sys.argv[2]))
+    print(open('/proc/thread-self/smaps_rollup').read(), flush=True)
+    os._exit(0)
+threading.Thread(target=grow).start()
+if sys.argv[3] == 'alone':
+    libc.syscall(60, 0)  # of its threads only the first
+"""
+
+
+def test_rss_of_the_ended(kymo):
+    """What a process grew to stays in its account, over its exit too; and when its first thread is long gone."""
+    def work():
+        out = {}
+        for argv in (("24", "0.02", "with"), ("24", "0.02", "alone"), ("12", "0", "with")):
+            p = subprocess.Popen([PYTHON, "-S", "-E", "-c", GROWER, *argv], stdout=subprocess.PIPE, text=True)
+            told, _ = p.communicate()
+            out[p.pid] = int(next(line.split()[1] for line in told.splitlines() if line.startswith("Anonymous:"))) * 1024
+        return out
+
+    path, held = record_while(kymo, "e.kymo", work, "-t", "50")
+    page = os.sysconf("SC_PAGESIZE")
+    kept = tuple(map(int, os.uname().release.split("-")[0].split(".")[:2])) >= (6, 16)
+    shown = {p["pid"]: p for p in json.loads(kymo.run("report", "--processes", "--json", "--limit", "0", path).stdout)["processes"]}
+    for pid, told in held.items():
+        found = rows(path, """SELECT t.ended, t.rss_anon_pages AS pages FROM process_tick t JOIN process p ON p.id = t.process
+                              WHERE p.id = (SELECT max(id) FROM process WHERE pid = ?) ORDER BY t.tick""", pid)
+        sizes = [r["pages"] * page for r in found]
+        assert found[-1]["ended"] and all(b >= a - 4_000_000 for a, b in zip(sizes, sizes[1:])), (told, found)
+        # before 6.16 it is what the last tick had
+        assert abs(sizes[-1] - told) < 2_000_000 or (not kept and sizes[-1] <= told), (told, found)
+        assert shown[pid]["ended"] and shown[pid]["rss_anon_bytes"] == sizes[-1]
+
+
 def test_bytes_written_and_read(kymo):
     """Storage bytes against /proc/PID/io of the same process."""
     code = """

@@ -71,6 +71,11 @@ static const struct kymo_counters no_memory = {
 	.rss_anon_pages = -1, .rss_file_pages = -1, .rss_shmem_pages = -1, .swap_pages = -1
 };
 
+static bool has_memory(const struct kymo_counters *c)
+{
+	return c->rss_anon_pages >= 0;
+}
+
 static void add(struct kymo_counters *sum, const struct kymo_task *task)
 {
 	const struct kymo_counters *c = &task->counters;
@@ -82,7 +87,7 @@ static void add(struct kymo_counters *sum, const struct kymo_task *task)
 	sum->write_bytes += c->write_bytes;
 	sum->voluntary_switches += c->voluntary_switches;
 	sum->involuntary_switches += c->involuntary_switches;
-	if (task->who.pid != task->who.tid)
+	if (!has_memory(c))
 		return;
 	sum->rss_anon_pages = c->rss_anon_pages;
 	sum->rss_file_pages = c->rss_file_pages;
@@ -168,23 +173,28 @@ static int64_t gauge(int64_t pages)
 	return pages < 0 ? 0 : pages;
 }
 
-static bool memory_changed(const struct kymo_counters *a, const struct kymo_counters *b)
+static bool memory_changed(const struct kymo_counters *told, const struct kymo_counters *now)
 {
-	return a->rss_anon_pages != b->rss_anon_pages || a->rss_file_pages != b->rss_file_pages ||
-	       a->rss_shmem_pages != b->rss_shmem_pages || a->swap_pages != b->swap_pages;
+	return has_memory(now) && (told->rss_anon_pages != now->rss_anon_pages ||
+				   told->rss_file_pages != now->rss_file_pages ||
+				   told->rss_shmem_pages != now->rss_shmem_pages ||
+				   told->swap_pages != now->swap_pages);
 }
 
+/* An exit takes the memory map down long before its end is told: the last reading stands. */
 static void set_memory(struct kymo_counters *told, const struct kymo_counters *now,
 		       struct seen *ret)
 {
-	told->rss_anon_pages = now->rss_anon_pages;
-	told->rss_file_pages = now->rss_file_pages;
-	told->rss_shmem_pages = now->rss_shmem_pages;
-	told->swap_pages = now->swap_pages;
-	ret->rss_anon_pages = gauge(now->rss_anon_pages);
-	ret->rss_file_pages = gauge(now->rss_file_pages);
-	ret->rss_shmem_pages = gauge(now->rss_shmem_pages);
-	ret->swap_pages = gauge(now->swap_pages);
+	if (has_memory(now)) {
+		told->rss_anon_pages = now->rss_anon_pages;
+		told->rss_file_pages = now->rss_file_pages;
+		told->rss_shmem_pages = now->rss_shmem_pages;
+		told->swap_pages = now->swap_pages;
+	}
+	ret->rss_anon_pages = gauge(told->rss_anon_pages);
+	ret->rss_file_pages = gauge(told->rss_file_pages);
+	ret->rss_shmem_pages = gauge(told->rss_shmem_pages);
+	ret->swap_pages = gauge(told->swap_pages);
 }
 
 /* Puts the change into the open tick; processes without a change are left out. */

@@ -127,6 +127,8 @@ static int load_skeleton(struct kern *k, const struct kern_options *o)
 	if (r == 0)
 		r = attach(k->skeleton->progs.on_exec, &k->skeleton->links.on_exec);
 	if (r == 0)
+		r = attach(k->skeleton->progs.on_exit, &k->skeleton->links.on_exit);
+	if (r == 0)
 		r = attach(k->skeleton->progs.on_switch, &k->skeleton->links.on_switch);
 	if (r == 0)
 		r = attach(k->skeleton->progs.on_oom_victim, &k->skeleton->links.on_oom_victim);
