@@ -191,6 +191,25 @@ static int print_stops(struct screen *s, const struct query_result *r, uint64_t 
 	return e;
 }
 
+/* Functions of one stripped file stand in one line, that of the most frequent. Moves those to the front. */
+static size_t one_per_stripped(const struct query_result *r, uint32_t *list, size_t n)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct query_item *item = &r->items[list[i]];
+		size_t k = 0;
+
+		while (k < kept && (item->unnamed != QUERY_BY_ADDRESS ||
+				    r->items[list[k]].unnamed != QUERY_BY_ADDRESS ||
+				    strcmp(r->items[list[k]].binary, item->binary) != 0))
+			k++;
+		if (k == kept)
+			list[kept++] = list[i];
+	}
+	return kept;
+}
+
 static int print_unnamed(struct screen *s, const struct query_result *r, uint64_t limit)
 {
 	_cleanup_free_ uint32_t *list = NULL;
@@ -200,6 +219,7 @@ static int print_unnamed(struct screen *s, const struct query_result *r, uint64_
 
 	if (e < 0)
 		return e;
+	n = one_per_stripped(r, list, n);
 	shown = limit && limit < n ? limit : n;
 	if (n)
 		fprintf(s->out, "\n%s%*s  code without a name, on the stack of so many%s\n",

@@ -211,7 +211,7 @@ static int flatten_one(struct flatten *f, const struct symbol *s)
 	/* A label inside a function is no function; the next symbol ends one without a size. */
 	if (f->open_n && f->open[f->open_n - 1].unsized)
 		f->open_n--;
-	else if (f->open_n && s->unsized)
+	else if (f->open_n && (s->unsized || s->rank == SYMBOL_FDE))
 		return 0;
 	if (array_reserve(&f->open, &f->open_cap, f->open_n + 1) < 0)
 		return -ENOMEM;
@@ -290,6 +290,8 @@ static int build(const struct elf_file *f, struct elf_symbols **ret)
 		r = add_table(&b, f, f, SHT_DYNSYM);
 		if (r == 0)
 			r = add_mini_debug(&b, f);
+		if (r == 0)
+			r = symbols_build_fdes(&b, f);
 	}
 	if (r == 0)
 		r = symbols_build_plt(&b, f);
@@ -349,7 +351,8 @@ int elf_symbols_find(const struct elf_symbols *s, uint64_t offset, struct elf_sy
 	*ret = (struct elf_symbol){ .name = name,
 				    .name_size = without_version(name, strlen(name)),
 				    .start = found->start,
-				    .size = found->size };
+				    .size = found->size,
+				    .is_address = found->rank == SYMBOL_FDE };
 	return 0;
 }
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Names for file offsets: the functions of an ELF file, sorted and compact. Made once per file
- * from .symtab, or .dynsym and .gnu_debugdata where it was stripped, and the PLT; then independent of the file.
+ * from .symtab, or .dynsym, .gnu_debugdata and .eh_frame where it was stripped, and the PLT; then independent of the
+ * file.
  */
 #ifndef KYMO_ELF_SYMBOLS_H
 #define KYMO_ELF_SYMBOLS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +26,7 @@ struct elf_symbol {
 	size_t name_size;
 	uint64_t start,
 		size; /* file offset; of the piece that the symbol covers around the offset asked for */
+	bool is_address; /* the file has no name for it: "+0x" and the file offset where it begins */
 };
 
 /* The innermost function that covers the file offset. 0 or -ENOENT. */

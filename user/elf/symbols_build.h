@@ -14,6 +14,7 @@
 
 /* Of several symbols at one address the highest rank names it. */
 enum symbol_rank {
+	SYMBOL_FDE,    /* no symbol: code that unwind information describes as one function */
 	SYMBOL_NOTYPE, /* a label in code: assembly without .type */
 	SYMBOL_LOCAL,
 	SYMBOL_WEAK,
@@ -25,7 +26,7 @@ struct symbol {
 	uint64_t start;			      /* file offset */
 	uint32_t size;			      /* 0 only while building: unsized */
 	uint32_t name : ELF_SYMBOL_NAME_BITS; /* offset into names */
-	uint32_t rank : 2;
+	uint32_t rank : 3;
 	uint32_t unsized : 1; /* size is only how far it may reach */
 };
 
@@ -41,5 +42,7 @@ int symbols_build_add(struct symbols_build *b, const struct symbol *s, const cha
 		      const char *suffix);
 /* "name@plt" for each stub of the PLT. 0 or -errno; a file without one is no error. */
 int symbols_build_plt(struct symbols_build *b, const struct elf_file *f);
+/* "+0x1c3f40", the file offset of its first byte, for each function that .eh_frame describes. 0 or -ENOMEM. */
+int symbols_build_fdes(struct symbols_build *b, const struct elf_file *f);
 
 #endif

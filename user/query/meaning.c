@@ -69,6 +69,7 @@ const char *query_quality_meaning(const char *counter, bool *ret_is_gauge)
 const char *const query_unnamed_reasons[QUERY_UNNAMED_MAX] = {
 	[QUERY_NAMED] = "",
 	[QUERY_NO_SYMBOL] = "no symbol covers it",
+	[QUERY_BY_ADDRESS] = "stripped; its commonest function",
 	[QUERY_NOT_READ] = "its file could not be read, or has no build-id and no symbol there",
 	[QUERY_MEMORY] = "made at run time: in no file",
 	[QUERY_NOT_MAPPED] = "outside all mappings that were known",

@@ -68,7 +68,8 @@ extern const char *const query_item_kind_names[QUERY_ITEM_KIND_MAX];
 /* Why native code has no name. */
 enum query_unnamed {
 	QUERY_NAMED,
-	QUERY_NO_SYMBOL, /* its file was read: no symbol covers it */
+	QUERY_NO_SYMBOL,  /* its file was read: no symbol covers it */
+	QUERY_BY_ADDRESS, /* so, too, but its unwind information tells functions apart */
 	QUERY_NOT_READ, /* its file has no build-id that is known: it could not be read, or has none */
 	QUERY_MEMORY,	  /* made at run time: not in a file */
 	QUERY_NOT_MAPPED, /* outside all mappings that were known */

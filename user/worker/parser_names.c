@@ -177,7 +177,8 @@ static int put_lines(struct answer *a, const struct lines *l, uint32_t i)
 	size_t n = elf_lines_get(l->lines, i, found, ELF_LINES_DEPTH_MAX);
 	struct elf_symbol symbol;
 	bool has_symbol = l->symbols &&
-			  elf_symbols_find(l->symbols, offset_at(a->parser, i), &symbol) == 0;
+			  elf_symbols_find(l->symbols, offset_at(a->parser, i), &symbol) == 0 &&
+			  !(symbol.is_address && found[0].name);
 	int r;
 
 	/* The symbol's name, which the frame has already: ".cold" and ".isra" are not in the DWARF. */

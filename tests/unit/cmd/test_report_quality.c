@@ -86,7 +86,7 @@ static void test_selection(void **state)
  */
 static void make_stops(struct maker *m)
 {
-	uint32_t nginx, evil, foo, gone, jit, kernel, handler, at;
+	uint32_t nginx, evil, foo, gone, jit, kernel, handler, first, second, at;
 
 	maker_init(m);
 	nginx = maker_thread(m, 100, "nginx");
@@ -97,6 +97,8 @@ static void make_stops(struct maker *m)
 	jit = maker_binary(m, BINARY_ANON, "//anon");
 	kernel = maker_named_frame(m, FRAME_KERNEL, "do_syscall_64", "", 0);
 	handler = maker_function(m, FRAME_NATIVE, foo, "handler", "", 0);
+	first = maker_function(m, FRAME_NATIVE, foo, "+0x2000", "", 0);
+	second = maker_function(m, FRAME_NATIVE, foo, "+0x3000", "", 0);
 	at = maker_stack(m, 0, maker_frame(m, FRAME_NATIVE, foo, 0x1234, handler));
 	maker_row_of(m, nginx, maker_stack(m, at, kernel), KYMO_SOURCE_CPU, KYMO_END_NO_RULE, 9, 9);
 	at = maker_stack(m, 0, maker_frame(m, FRAME_NATIVE, foo, 0x777, 0));
@@ -105,6 +107,10 @@ static void make_stops(struct maker *m)
 	at = maker_stack(m, 0, kernel);
 	maker_row_of(m, nginx, at, KYMO_SOURCE_CPU, KYMO_END_UNREADABLE, 2, 2);
 	maker_row_of(m, nginx, at, KYMO_SOURCE_CPU, KYMO_END_NONE, 20, 20);
+	at = maker_stack(m, 0, maker_frame(m, FRAME_NATIVE, foo, 0x2010, first));
+	maker_row_of(m, nginx, at, KYMO_SOURCE_CPU, KYMO_END_WHOLE, 7, 7);
+	at = maker_stack(m, 0, maker_frame(m, FRAME_NATIVE, foo, 0x3010, second));
+	maker_row_of(m, nginx, at, KYMO_SOURCE_CPU, KYMO_END_WHOLE, 6, 6);
 	at = maker_stack(m, 0, maker_frame(m, FRAME_NATIVE, gone, 0x10, 0));
 	maker_row_of(m, evil, at, KYMO_SOURCE_CPU, KYMO_END_FP_BROKEN, 1, 1);
 	at = maker_stack(m, 0, maker_frame(m, FRAME_NATIVE, jit, 0x7f0000, 0));
@@ -130,9 +136,14 @@ static void test_by_binary(void **state)
 		   "           1  stack of e\\x1bl stops in g\\x1bne\\x0a.so at 0x10: frame "
 		   "pointer broken\n");
 	assert_has(&r, "samples  code without a name, on the stack of so many\n"
-		       "          53  59.6%  /opt/x/libfoo.so: no symbol covers it\n"
-		       "           4   4.5%  [anonymous code]: made at run time: in no file\n"
-		       "           1   1.1%  /opt/g\\x1bne\\x0a.so: its file could not be read");
+		       "          53  52.0%  /opt/x/libfoo.so: no symbol covers it\n"
+		       "           7   6.9%  /opt/x/libfoo.so: stripped; its commonest function\n"
+		       "           4   3.9%  [anonymous code]: made at run time: in no file\n"
+		       "           1   1.0%  /opt/g\\x1bne\\x0a.so: its file could not be read");
+	run_free(&r);
+	r = RUN(cmd_report, "120", m.path);
+	assert_has(&r, "[libfoo.so+0x2000]");
+	assert_has(&r, "[libfoo.so+0x3000]");
 	run_free(&r);
 	r = RUN(cmd_report, "80", "--quality", "--limit=1", m.path);
 	assert_has(&r, "2 more places: --limit 0 shows all\n");

@@ -3,6 +3,7 @@
 #include "unit/test.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -360,7 +361,7 @@ static void plt_stubs_have_the_names_of_their_targets(void **state)
 		struct elf_symbol found;
 
 		for (uint64_t at = 0; plt && at < plt->size; at += 16) {
-			if (elf_symbols_find(s, plt->offset + at, &found) < 0)
+			if (elf_symbols_find(s, plt->offset + at, &found) < 0 || found.is_address)
 				continue;
 			named++;
 			assert_true(found.name_size > 4);
@@ -377,9 +378,63 @@ static void plt_stubs_have_the_names_of_their_targets(void **state)
 	close(fd);
 }
 
+/* What strip leaves: the functions of the table that it took, told apart by where they begin. */
+static void functions_of_a_stripped_file_are_told_by_where_they_begin(void **state)
+{
+	char path[] = "/tmp/kymo-stripped-XXXXXX", command[256], expected[32];
+	struct elf_symbols *full = NULL, *stripped = NULL;
+	size_t same = 0, seen = 0;
+	struct truths t = { 0 };
+	struct elf_file f;
+	int fd, own;
+
+	(void)state;
+	close(mkstemp(path));
+	snprintf(command, sizeof(command), "strip -o '%s' '%s' 2>/dev/null", path, own_path());
+	if (system(command) != 0 || !nm(own_path(), "", &t)) {
+		unlink(path);
+		print_message("[  SKIPPED ] needs strip and nm\n");
+		skip();
+	}
+	own = open(own_path(), O_RDONLY | O_CLOEXEC);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(elf_symbols_new(own, &full), 0);
+	assert_int_equal(elf_symbols_new(fd, &stripped), 0);
+	assert_int_equal(elf_file_init(&f, own), 0);
+	for (size_t i = 0; i < t.n; i++) {
+		const struct elf_segment *seg = elf_file_segment(&f, t.items[i].vaddr);
+		struct elf_symbol a, b;
+		uint64_t middle;
+
+		if (!seg || !(seg->flags & 1))
+			continue;
+		middle = t.items[i].vaddr - seg->vaddr + seg->offset + t.items[i].size / 2;
+		if (elf_symbols_find(full, middle, &a) < 0 || a.is_address)
+			continue;
+		seen++;
+		if (elf_symbols_find(stripped, middle, &b) < 0 || !b.is_address)
+			continue;
+		snprintf(expected, sizeof(expected), "+0x%" PRIx64, b.start);
+		assert_int_equal(b.name_size, strlen(expected));
+		assert_memory_equal(b.name, expected, b.name_size);
+		same += a.start == b.start;
+	}
+	print_message("%zu functions, %zu begin where their symbol did\n", seen, same);
+	/* The linker's own (_init, _fini, deregister_tm_clones) have no unwind information. */
+	assert_true(seen > 50 && same * 100 >= seen * 95);
+	elf_symbols_free(full);
+	elf_symbols_free(stripped);
+	elf_file_release(&f);
+	free(t.items);
+	close(fd);
+	close(own);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(functions_of_a_stripped_file_are_told_by_where_they_begin),
 		cmocka_unit_test(names_agree_with_nm),
 		cmocka_unit_test(names_agree_with_addr2line),
 		cmocka_unit_test(plt_stubs_have_the_names_of_their_targets),
