@@ -143,9 +143,10 @@ struct scratch {
 	__u32 busy;
 	__u32 pad;
 	struct native_walk native;
-	struct mapping mapping; /* the last one found */
-	__u32 mapping_set;	/* that of the current memory map */
-	__u32 generation;	/* unwind_generation when the walk began */
+	struct mapping mapping;	      /* the last one found */
+	__u32 mapping_set;	      /* that of the current memory map */
+	__u32 generation;	      /* unwind_generation when the walk began */
+	struct kymo_unwind_rule rule; /* of the frame at hand */
 	struct mapping_set mapping_sets[MAPPING_SETS];
 	struct maple_search maple;
 	struct python_process process;	  /* the current process's: a copy, one lookup per sample */

@@ -90,18 +90,39 @@ static __always_inline __u32 unwind_rule_id(const struct scratch *s, __u64 offse
 	return id;
 }
 
-/* The rule of the frame at hand, the gap's where none is known; NULL: its pc is not mapped. */
-static __always_inline const struct kymo_unwind_rule *unwind_find(struct scratch *s, __u32 slot)
+enum { RULE_FOUND, RULE_CHANGED, RULE_NOT_MAPPED };
+
+/*
+ * The rule of the frame at hand, the gap's where none is known, into s->rule. What was read may have been
+ * overwritten meanwhile by another file's: then the tables have another generation by now. (On x86-64 no read goes before an earlier one.)
+ */
+static __always_inline int unwind_find(struct scratch *s, __u32 slot)
 {
 	/* A call may be the last instruction of its function. */
 	__u64 pc = s->native.ip - !s->native.exact;
+	struct kymo_unwind_rule *rule;
 	__u32 id;
 
 	if (!mapping_has(s, pc) && mapping_find(slot, pc))
-		return NULL;
+		return RULE_NOT_MAPPED;
 	id = unwind_rule_id(s,
 			    pc - s->mapping.start + (s->mapping.file ? s->mapping.pgoff_bytes : 0));
-	return bpf_map_lookup_elem(&unwind_rules, &id);
+	rule = bpf_map_lookup_elem(&unwind_rules, &id);
+	if (!rule)
+		return RULE_NOT_MAPPED;
+	s->rule = *rule;
+	barrier();
+	return unwind_generation == s->generation ? RULE_FOUND : RULE_CHANGED;
+}
+
+/* The same by the tables as they are now, in the rare case that they changed under the walk. */
+__weak __noinline int unwind_find_again(__u32 slot)
+{
+	struct scratch *s = scratch_get(slot);
+
+	if (!s || mapping_begin(slot))
+		return RULE_NOT_MAPPED;
+	return unwind_find(s, slot);
 }
 
 #endif

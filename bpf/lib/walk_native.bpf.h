@@ -213,10 +213,9 @@ static __always_inline bool is_above(const struct native_walk *n,
 	return cfa > n->registers[RSP] || (cfa == n->registers[RSP] && n->exact);
 }
 
-static __always_inline int step_by_rule(struct scratch *s, __u32 slot,
-					const struct kymo_unwind_rule *known_rule)
+static __always_inline int step_by_rule(struct scratch *s, __u32 slot)
 {
-	const struct kymo_unwind_rule rule = *known_rule;
+	const struct kymo_unwind_rule rule = s->rule;
 	struct native_value ra = { rule.ra_kind, rule.ra_register, rule.ra_offset,
 				   NATIVE_REGISTERS };
 	struct native_value fp = { rule.fp_kind, rule.fp_register, rule.fp_offset, RBP };
@@ -253,20 +252,23 @@ static __always_inline int step_by_rule(struct scratch *s, __u32 slot,
 /* To the caller's frame. KYMO_END_NONE or the end. */
 static __always_inline int native_step(struct scratch *s, __u32 slot)
 {
-	const struct kymo_unwind_rule *rule;
+	int found = unwind_find(s, slot);
 	__u32 kind;
 
-	rule = unwind_find(s, slot);
-	if (!rule)
+	if (found == RULE_CHANGED)
+		found = unwind_find_again(slot);
+	if (found == RULE_NOT_MAPPED)
 		return KYMO_END_NOT_EXECUTABLE;
-	kind = rule->cfa_kind;
+	if (found != RULE_FOUND)
+		return KYMO_END_NO_RULE;
+	kind = s->rule.cfa_kind;
 	if (kind == KYMO_UNWIND_CFA_END)
 		return KYMO_END_WHOLE;
 	if (kind == KYMO_UNWIND_CFA_GAP)
 		return native_step_by_fp(slot);
 	if (kind >= KYMO_UNWIND_CFA_UNSUPPORTED)
 		return KYMO_END_NO_RULE;
-	return step_by_rule(s, slot, rule);
+	return step_by_rule(s, slot);
 }
 
 #endif

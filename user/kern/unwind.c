@@ -28,7 +28,7 @@ struct tables {
 	struct hmap files; /* struct kymo_file_key -> struct loaded */
 	int pools[KYMO_UNWIND_POOLS_MAX];
 	uint32_t pools_n;
-	uint32_t pages_used; /* of the map, from its start on */
+	struct unwind_runs pages; /* of the map, that are free */
 	struct kymo_unwind_chunk chunk;
 };
 
@@ -40,9 +40,8 @@ static void loaded_free(struct tables *u, struct loaded *l)
 	for (uint32_t i = 0; i < l->ids_n; i++)
 		if (l->ids[i] != KYMO_UNWIND_RULE_UNSUPPORTED)
 			unwind_rules_put(&u->rules, l->ids[i]);
-	/* The last one's pages are taken again; others' stay unused. */
-	if (l->page_base + l->pages_n == u->pages_used)
-		u->pages_used = l->page_base;
+	if (l->pages_n)
+		(void)unwind_runs_give(&u->pages, l->page_base, l->pages_n);
 	free(l->pages);
 	free(l->ids);
 	*l = (struct loaded){ 0 };
@@ -134,8 +133,6 @@ static int place(struct tables *u, const struct unwind_table *t, struct loaded *
 {
 	int r;
 
-	if (t->pages_n > KYMO_UNWIND_PAGES_MAX - u->pages_used)
-		return -ENOSPC;
 	l->pages = calloc(t->pages_n, sizeof(*l->pages));
 	l->ids = calloc(t->rules_n, sizeof(*l->ids));
 	if (!l->pages || !l->ids)
@@ -144,12 +141,15 @@ static int place(struct tables *u, const struct unwind_table *t, struct loaded *
 	if (r < 0)
 		return r;
 	l->ids_n = t->rules_n;
-	r = unwind_pool_place(&u->pool, t, l->pages);
+	r = unwind_runs_take(&u->pages, t->pages_n, &l->page_base);
 	if (r < 0)
 		return r;
+	r = unwind_pool_place(&u->pool, t, l->pages);
+	if (r < 0) {
+		(void)unwind_runs_give(&u->pages, l->page_base, t->pages_n);
+		return r;
+	}
 	l->pages_n = t->pages_n;
-	l->page_base = u->pages_used;
-	u->pages_used += t->pages_n;
 	return 0;
 }
 
@@ -162,7 +162,10 @@ static int write_all(struct kern *k, const struct unwind_table *t, const struct 
 	return r < 0 ? r : write_pages(k, l);
 }
 
-/* What the kernel side keeps of its findings is void now. */
+/*
+ * What the kernel side keeps of its findings is void now. A walk that is under way reads this again behind each rule
+ * (bpf/lib/unwind.bpf.h), so that what was taken out of unwind_files before may be overwritten after.
+ */
 static void files_changed(struct kern *k)
 {
 	__atomic_add_fetch(&k->skeleton->bss->unwind_generation, 1, __ATOMIC_SEQ_CST);
@@ -241,6 +244,8 @@ int unwind_open(struct kern *k)
 		  KYMO_UNWIND_FILES_MAX);
 	if (unwind_rules_init(&k->unwind->rules, KYMO_UNWIND_RULES_MAX) < 0)
 		return -ENOMEM;
+	if (unwind_runs_give(&k->unwind->pages, 0, KYMO_UNWIND_PAGES_MAX) < 0)
+		return -ENOMEM;
 	set_vdso(k);
 	return 0;
 }
@@ -263,6 +268,7 @@ void unwind_close(struct kern *k)
 	hmap_release(&u->files);
 	unwind_rules_release(&u->rules);
 	unwind_pool_release(&u->pool);
+	unwind_runs_release(&u->pages);
 	free(u);
 	k->unwind = NULL;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Which place in the kernel's chunks each page of each table has: bookkeeping alone, the rows are
- * copied by who owns the chunks. Tables share chunks; a page never straddles two. A chunk whose
- * pages are all gone is taken again.
+ * copied by who owns the chunks. Tables share chunks; a page never straddles two. What a table leaves
+ * is taken again.
  */
 #ifndef KYMO_UNWIND_POOL_H
 #define KYMO_UNWIND_POOL_H
@@ -11,16 +11,12 @@
 #include <stdint.h>
 
 #include "unwind/rules.h"
+#include "unwind/runs.h"
 #include "unwind/unwind.h"
 
 struct unwind_pool {
-	struct unwind_pool_chunk {
-		uint32_t used;	/* rows from its start on that were given away since it was empty */
-		uint32_t alive; /* of them, those that still belong to a table */
-	} * chunks;
-	size_t chunks_n, chunks_cap;
-	size_t chunks_max;
-	uint32_t open; /* the chunk that is being filled */
+	struct unwind_runs free; /* rows, numbered through all chunks */
+	size_t chunks_n, chunks_max;
 };
 
 void unwind_pool_init(struct unwind_pool *p, size_t chunks_max);
@@ -28,7 +24,7 @@ void unwind_pool_release(struct unwind_pool *p);
 /* Gives every page of the table a place: ret_pages has t->pages_n. 0, -ENOMEM, -ENOSPC (nothing is placed). */
 int unwind_pool_place(struct unwind_pool *p, const struct unwind_table *t,
 		      struct kymo_unwind_page *ret_pages);
-/* The places are free again; the kernel side must not know them any more. */
+/* The places, of one table, are free again; the kernel side must not know them any more. */
 void unwind_pool_free(struct unwind_pool *p, const struct kymo_unwind_page *pages, size_t n);
 
 /*

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "unwind/pool.h"
 
@@ -144,8 +145,7 @@ static void test_pages_never_straddle(void **state)
 	assert_int_equal(f.places[3].rows, KYMO_UNWIND_CHUNK_ROWS);
 	assert_memory_equal(&f.places[4], &f.places[6], sizeof(f.places[0]));
 	unwind_pool_free(&p, f.places, 8);
-	for (size_t i = 0; i < p.chunks_n; i++)
-		assert_int_equal(p.chunks[i].alive, 0);
+	assert_int_equal(unwind_runs_count(&p.free), p.chunks_n * KYMO_UNWIND_CHUNK_ROWS);
 	unwind_pool_release(&p);
 }
 
@@ -213,7 +213,62 @@ static void test_random(void **state)
 	}
 	assert_true(placed > 500);
 	print_message("%d placed, %d without room\n", placed, full);
+	for (size_t i = 0; i < ARRAY_SIZE(f); i++)
+		unwind_pool_free(&p, f[i].places, f[i].t.pages_n);
+	assert_int_equal(unwind_runs_count(&p.free), p.chunks_n * KYMO_UNWIND_CHUNK_ROWS);
+	assert_int_equal(p.free.n, p.chunks_n); /* each whole again */
 	unwind_pool_release(&p);
+}
+
+/* Files that come and go take what others left: what is used does not grow with their number. */
+static void test_does_not_grow(void **state)
+{
+	const uint32_t rows[] = { 5000, 3000, 1, 0, 4000 };
+	struct fake f[4], once;
+	struct unwind_pool p;
+
+	(void)state;
+	unwind_pool_init(&p, CHUNKS_MAX);
+	for (int i = 0; i < 4; i++) {
+		fake_init(&f[i], rows, 5);
+		assert_int_equal(unwind_pool_place(&p, &f[i].t, f[i].places), 0);
+	}
+	for (int i = 0; i < 1000; i++) {
+		unwind_pool_free(&p, f[i % 4].places, 5);
+		fake_init(&once, rows, 1 + (uint32_t)i % 2);
+		assert_int_equal(unwind_pool_place(&p, &once.t, once.places), 0);
+		unwind_pool_free(&p, once.places, once.t.pages_n);
+		assert_int_equal(unwind_pool_place(&p, &f[i % 4].t, f[i % 4].places), 0);
+	}
+	assert_int_equal(p.chunks_n, 4);
+	unwind_pool_release(&p);
+}
+
+static void test_runs(void **state)
+{
+	struct unwind_runs r = { .block = 100 };
+	uint32_t at;
+
+	(void)state;
+	assert_int_equal(unwind_runs_take(&r, 1, &at), -ENOSPC);
+	assert_int_equal(unwind_runs_give(&r, 0, 100), 0);
+	assert_int_equal(unwind_runs_give(&r, 100, 100), 0);
+	assert_int_equal(r.n, 2); /* not one over the bound */
+	assert_int_equal(unwind_runs_take(&r, 101, &at), -ENOSPC);
+	assert_int_equal(unwind_runs_take(&r, 60, &at), 0);
+	assert_int_equal(at, 0);
+	assert_int_equal(unwind_runs_take(&r, 60, &at), 0);
+	assert_int_equal(at, 100);
+	assert_int_equal(unwind_runs_take(&r, 40, &at), 0);
+	assert_int_equal(at, 60);
+	assert_int_equal(unwind_runs_give(&r, 20, 10), 0);
+	assert_int_equal(unwind_runs_give(&r, 40, 10), 0);
+	assert_int_equal(unwind_runs_give(&r, 30, 10), 0); /* both sides */
+	assert_int_equal(r.n, 2);
+	assert_int_equal(unwind_runs_count(&r), 70);
+	assert_int_equal(unwind_runs_take(&r, 30, &at), 0);
+	assert_int_equal(at, 20);
+	unwind_runs_release(&r);
 }
 
 static void test_table_into_dictionary(void **state)
@@ -251,6 +306,8 @@ int main(void)
 		cmocka_unit_test(test_pages_never_straddle),
 		cmocka_unit_test(test_nothing_is_placed_when_full),
 		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_does_not_grow),
+		cmocka_unit_test(test_runs),
 		cmocka_unit_test(test_table_into_dictionary),
 	};
 
