@@ -15,10 +15,10 @@
 #include "base/hmap.h"
 #include "python/python.h"
 
-#define FILES_MAX      65536
-#define NAME_BATCH     512 /* offsets in one job */
-#define TAKE_BATCH     4096
-#define UNWIND_OUT_MAX 4 /* tables being made: names are not to wait behind many */
+#define FILES_MAX	65536
+#define NAME_BATCH	512 /* offsets in one job */
+#define TAKE_BATCH	4096
+#define INSPECT_OUT_MAX 64 /* a file's rules come right behind what is known of it */
 /* Lines come last: one job at a time, for more offsets each time, since every job reads the file's DWARF anew. */
 #define LINES_BATCH	1024
 #define LINES_FIRST_NS	NS_PER_SEC
@@ -95,7 +95,6 @@ static struct file *file_add(struct files *f, const struct proc_mapping *m, uint
 /* The file that took over the inode: a compiler's output often gets that of the one just removed. */
 static struct file *file_succeed(struct files *f, const struct proc_mapping *m, uint32_t *index)
 {
-	struct kymo_file_key key = { .inode = m->inode, .dev = m->dev };
 	uint32_t before = *index;
 	struct file *file = file_add(f, m, index);
 
@@ -104,7 +103,7 @@ static struct file *file_succeed(struct files *f, const struct proc_mapping *m, 
 	file->successor = f->files[before].successor + 1;
 	f->files[before].superseded = true;
 	/* Its rules would be wrong for the new one, which may have none. */
-	(void)kern_set_unwind(f->kern, &key, NULL);
+	files_unwind_superseded(f, &f->files[before]);
 	return file;
 }
 
@@ -145,6 +144,7 @@ static struct file *file_get(struct files *f, uint32_t pid, const struct proc_ma
 	file->pid = pid;
 	file->start = m->start;
 	file->end = m->end;
+	files_unwind_seen(f, file);
 	return file;
 }
 
@@ -193,7 +193,7 @@ uint32_t files_binary(struct files *f, uint32_t pid, const struct proc_mapping *
 	return file->binary[CURRENT];
 }
 
-static struct worker_file reach(const struct file *file)
+struct worker_file files_reach(const struct file *file)
 {
 	return (struct worker_file){ .inode = file->inode,
 				     .dev = file->dev,
@@ -205,31 +205,19 @@ static struct worker_file reach(const struct file *file)
 
 static void submit_inspects(struct files *f)
 {
-	while (f->inspect_next < f->files_n) {
+	while (f->inspect_next < f->files_n && f->inspect_out < INSPECT_OUT_MAX) {
 		struct file *file = &f->files[f->inspect_next];
-		struct worker_file wf = reach(file);
+		struct worker_file wf = files_reach(file);
 
 		if (worker_submit(f->worker, WORKER_INSPECT, &wf, NULL, 0, f->inspect_next) < 0)
 			return; /* full: the next pump goes on */
 		file->state = FILE_ASKED;
+		/* Without memory: its stacks go by the frame pointer. */
+		f->stats.failed_unwind += files_unwind_ask(f, (uint32_t)f->inspect_next) < 0;
 		f->inspect_next++;
 		f->inspect_out++;
+		files_unwind_submit(f);
 	}
-}
-
-static void submit_unwinds(struct files *f)
-{
-	while (f->unwind_out < UNWIND_OUT_MAX && f->unwind_next < f->to_unwind_n) {
-		uint32_t index = f->to_unwind[f->unwind_next];
-		struct worker_file wf = reach(&f->files[index]);
-
-		if (worker_submit(f->worker, WORKER_UNWIND, &wf, NULL, 0, index) < 0)
-			return;
-		f->unwind_next++;
-		f->unwind_out++;
-	}
-	if (f->unwind_next == f->to_unwind_n)
-		f->unwind_next = f->to_unwind_n = 0;
 }
 
 static int queue_unnamed(struct files *f, const struct merge_unnamed *u)
@@ -290,7 +278,7 @@ static int submit_job(struct files *f, const struct file *file, enum worker_job_
 	const struct merge_unnamed *u = &list->items[list->n - n];
 	_cleanup_free_ struct merge_unnamed *frames = calloc(n, sizeof(*frames));
 	_cleanup_free_ uint64_t *offsets = calloc(n, sizeof(*offsets));
-	struct worker_file wf = reach(file);
+	struct worker_file wf = files_reach(file);
 	struct name_job *job = job_new(f);
 
 	if (!frames || !offsets || !job)
@@ -440,35 +428,6 @@ static void tell_probes(struct files *f, struct file *file, const struct elf_fac
 		probes_found(f->probes, &where, facts);
 }
 
-static int take_unwind(struct files *f, const struct worker_reply *reply)
-{
-	struct kymo_file_key key;
-	const struct file *file;
-
-	f->unwind_out--;
-	if (reply->cookie >= f->files_n)
-		return -EBADMSG;
-	file = &f->files[reply->cookie];
-	if (file->superseded)
-		return 0;
-	key = (struct kymo_file_key){ .inode = file->inode, .dev = file->dev };
-	if (reply->error < 0) {
-		/* Without .eh_frame, or of another machine: an answer, not a failure. */
-		f->stats.failed_unwind += reply->error != -ENOENT && reply->error != -ENOTSUP;
-		return 0;
-	}
-	f->stats.failed_unwind += kern_set_unwind(f->kern, &key, reply->table) < 0;
-	return 0;
-}
-
-static int ask_unwind(struct files *f, uint32_t index)
-{
-	if (array_reserve(&f->to_unwind, &f->to_unwind_cap, f->to_unwind_n + 1) < 0)
-		return -ENOMEM;
-	f->to_unwind[f->to_unwind_n++] = index;
-	return 0;
-}
-
 static int take_inspect(struct files *f, const struct worker_reply *reply)
 {
 	struct file *file;
@@ -483,11 +442,10 @@ static int take_inspect(struct files *f, const struct worker_reply *reply)
 		f->stats.failed_inspect += reply->error != -EBADMSG;
 		return 0;
 	}
+	file->is_elf = reply->facts.is_elf;
 	file->build_id = reply->facts.build_id;
 	tell_python(f, file, &reply->facts);
 	tell_probes(f, file, &reply->facts);
-	if (reply->facts.is_elf && ask_unwind(f, (uint32_t)reply->cookie) < 0)
-		return -ENOMEM;
 	if (!file->build_id.size)
 		return 0;
 	if (file->binary[CURRENT]) {
@@ -657,7 +615,7 @@ static int take_replies(struct files *f, struct files_names *names)
 
 	while ((reply = worker_fetch(f->worker))) {
 		int q = reply->kind == WORKER_INSPECT  ? take_inspect(f, reply)
-			: reply->kind == WORKER_UNWIND ? take_unwind(f, reply)
+			: reply->kind == WORKER_UNWIND ? files_unwind_take(f, reply)
 			: reply->kind == WORKER_LINES  ? take_lines(f, reply, names)
 			: reply->kind == WORKER_MAP    ? take_map(f, reply, names)
 						       : take_names(f, reply, names);
@@ -677,7 +635,7 @@ int files_pump(struct files *f, struct files_names *ret)
 	if (take_build_ids(f, &names) < 0)
 		r = -ENOMEM;
 	submit_inspects(f);
-	submit_unwinds(f);
+	files_unwind_submit(f);
 	if (files_take_unnamed(f) < 0)
 		r = -ENOMEM;
 	submit_names(f);

@@ -51,6 +51,8 @@ int files_renew(struct files *f);
 /* Nothing is waited for any more on behalf of the old profile (true where there is none). */
 bool files_retired_named(const struct files *f);
 void files_retired_end(struct files *f);
+/* Once per tick: rules of files that nobody maps any more make room. */
+void files_unwind_tick(struct files *f, const struct proc_table *procs, uint64_t now_ns);
 /* A tick was closed and handed on: binaries that it told of may get their build-ids. */
 void files_tick_closed(struct files *f);
 /* Jobs and frames that still wait for an answer. */

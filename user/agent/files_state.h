@@ -25,10 +25,13 @@ struct file {
 	struct build_id build_id;
 	struct frame_list unnamed[PROFILES]; /* frames that wait to be named */
 	bool superseded; /* its inode is another file's by now: it cannot be read any more */
-	bool is_python;
-	bool sampled;	 /* a sample hit it */
-	uint32_t probes; /* KERN_SOURCE of each that it has the probes of */
-	bool queued;	 /* stands in the list of files with unnamed frames */
+	bool is_elf, is_python;
+	bool rows_gone; /* the kernel had its rules; nobody mapped it, and others needed their place */
+	uint32_t rows_bytes; /* that its rules take in the kernel; 0 = it has none */
+	uint64_t idle_ns;    /* since when nobody maps it; 0 = somebody may */
+	bool sampled;	     /* a sample hit it */
+	uint32_t probes;     /* KERN_SOURCE of each that it has the probes of */
+	bool queued;	     /* stands in the list of files with unnamed frames */
 	struct frame_list
 		unlined[PROFILES]; /* that have been asked for names, and wait for lines */
 	uint64_t lines_due_ns;
@@ -63,6 +66,8 @@ struct files {
 	uint32_t *to_unwind;
 	size_t to_unwind_n, to_unwind_cap;
 	size_t unwind_next, unwind_out;
+	size_t unwind_check; /* the file that is to be looked for next */
+	uint64_t idle_bytes; /* of the rules of files that nobody maps */
 	struct name_job *jobs;
 	size_t jobs_n, jobs_cap, jobs_out;
 	uint64_t next_cookie;
@@ -79,6 +84,18 @@ struct files {
 	struct files_stats stats;
 };
 
+/* ---- files_unwind.c ---- */
+
+/* The file's rules are to be made. 0 or -ENOMEM. */
+int files_unwind_ask(struct files *f, uint32_t index);
+void files_unwind_submit(struct files *f);
+int files_unwind_take(struct files *f, const struct worker_reply *reply);
+/* Somebody maps it: what was dropped is asked for once more. */
+void files_unwind_seen(struct files *f, struct file *file);
+/* Its inode is another file's by now. */
+void files_unwind_superseded(struct files *f, struct file *file);
+
+struct worker_file files_reach(const struct file *file);
 void name_job_release(struct name_job *job);
 /* Moves what merge has of frames without a name to their files. 0 or -ENOMEM. */
 int files_take_unnamed(struct files *f);

@@ -596,6 +596,7 @@ static int tick_close(struct pipeline *p)
 	p->tick_start_ns = p->end_ns;
 	r = writer_tick(p->writer, tick);
 	files_tick_closed(p->files);
+	files_unwind_tick(p->files, p->procs, clock_mono_ns());
 	probes_tick(p->probes, p->procs, clock_mono_ns());
 	if (r == 0 && p->rotate_due_ns && p->end_ns >= p->rotate_due_ns && !p->stopping)
 		r = rotate(p);

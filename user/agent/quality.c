@@ -45,7 +45,8 @@ static int put_change(struct merge *merge, const char *name, uint64_t now, uint6
 	return change ? merge_quality(merge, name, (int64_t)change) : 0;
 }
 
-static void read_own(const struct quality_sources *from, uint64_t own[QUALITY_OWN_MAX])
+static void read_own(const struct quality_sources *from, uint64_t own[QUALITY_OWN_MAX],
+		     int64_t *ret_unwind_bytes)
 {
 	struct kern_stats kern = { 0 };
 	struct files_stats files;
@@ -78,6 +79,7 @@ static void read_own(const struct quality_sources *from, uint64_t own[QUALITY_OW
 	own[QUALITY_CPU_NS] = clock_process_cpu_ns();
 	own[QUALITY_BPF_NS] = kern.bpf_run_ns;
 	own[QUALITY_BPF_RUNS] = kern.bpf_runs;
+	*ret_unwind_bytes = (int64_t)kern.unwind_bytes;
 }
 
 /* Our resident memory: second field of /proc/self/statm, in pages (proc(5)). */
@@ -97,7 +99,7 @@ int quality_tick(struct quality_state *state, const struct quality_sources *from
 		 struct merge *merge)
 {
 	uint64_t bpf[KYMO_COUNTER_MAX], own[QUALITY_OWN_MAX] = { 0 };
-	int64_t rss = own_rss_bytes();
+	int64_t rss = own_rss_bytes(), unwind_bytes;
 	int r;
 
 	r = kern_counters(from->kern, bpf);
@@ -108,13 +110,14 @@ int quality_tick(struct quality_state *state, const struct quality_sources *from
 		if (r < 0)
 			return r;
 	}
-	read_own(from, own);
+	read_own(from, own, &unwind_bytes);
 	for (size_t i = 0; i < QUALITY_OWN_MAX; i++) {
 		r = put_change(merge, own_names[i], own[i], &state->own[i]);
 		if (r < 0)
 			return r;
 	}
-	return rss > 0 ? merge_quality(merge, "kymo.rss_bytes", rss) : 0;
+	r = rss > 0 ? merge_quality(merge, "kymo.rss_bytes", rss) : 0;
+	return r < 0 ? r : merge_quality(merge, "kymo.unwind_bytes", unwind_bytes);
 }
 
 uint64_t quality_lost(const struct quality_state *state)

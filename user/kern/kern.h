@@ -118,6 +118,8 @@ struct kern_stats {
 	uint64_t sideband_lost; /* perf records lost */
 	size_t queued;		/* records waiting for their time */
 	size_t queue_dropped;	/* dropped at the queue's bound */
+	uint64_t unwind_bytes;	/* of the kernel's memory, for rows and their index */
+	size_t unwind_files;	/* that have rows */
 };
 int kern_stats(struct kern *k, struct kern_stats *ret);
 

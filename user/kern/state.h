@@ -47,6 +47,7 @@ void ring_on_event(void *context, const struct process_event *event);
 /* unwind.c: the tables of kern_set_unwind, with the vDSO's in them. 0 or -errno. */
 int unwind_open(struct kern *k);
 void unwind_close(struct kern *k);
+void unwind_stats(const struct kern *k, struct kern_stats *stats); /* its part of them */
 
 /* probes.c: those of kern_attach_probes. 0 or -ENOMEM. */
 int probes_open(struct kern *k);

@@ -63,6 +63,7 @@ int kern_stats(struct kern *k, struct kern_stats *ret)
 		if (r < 0)
 			return r;
 	}
+	unwind_stats(k, &stats);
 	sideband_stats(k->sideband, &sideband);
 	stats.malformed += sideband.malformed;
 	stats.sideband_lost = sideband.lost;

@@ -224,6 +224,19 @@ int kern_set_unwind(struct kern *k, const struct kymo_file_key *key, const struc
 	return 0;
 }
 
+void unwind_stats(const struct kern *k, struct kern_stats *stats)
+{
+	const struct tables *u = k->unwind;
+
+	if (!u)
+		return;
+	stats->unwind_files = u->files.count;
+	stats->unwind_bytes =
+		(uint64_t)u->pools_n * KYMO_UNWIND_POOL_CHUNKS * sizeof(struct kymo_unwind_chunk) +
+		(KYMO_UNWIND_PAGES_MAX - unwind_runs_count(&u->pages)) *
+			sizeof(struct kymo_unwind_page);
+}
+
 /* All processes have the same one; without it samples in it end by the frame pointer. */
 static void set_vdso(struct kern *k)
 {

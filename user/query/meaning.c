@@ -26,6 +26,7 @@ static const struct {
 	{ "kymo.bpf_runs", "runs of kymo's programs in the kernel", false },
 	{ "kymo.cpu_ns", "CPU time of kymo itself", false },
 	{ "kymo.rss_bytes", "memory of kymo itself, at most", true },
+	{ "kymo.unwind_bytes", "memory of rules for unwinding in the kernel, at most", true },
 	{ "lines.failed", "binaries whose DWARF could not be read: symbols without lines", false },
 	{ "maps.refused",
 	  "perf maps not read: too large, another user's, a link, or no regular file", false },
