@@ -80,6 +80,8 @@ def test_disk_reads_belong_to_who_reads(kymo, disk_file):
     assert computing <= 0.01 * total
     report = kymo.run("report", "--value", "io", "r.kymo").stdout
     assert re.search(r"^[\d,]+ samples = .* of disk traffic; ", report, re.M) and re.search(r"^\S+ [KMG]iB read, ", report, re.M), report
+    # the first line of the functions is the answer
+    assert re.search(r"^ *self +total.*\n.* python +only_reads\b", report, re.M), report
     # while the clock sees both
     cpu = folded(kymo, "r.kymo")
     computing, total = charged(cpu, "only_computes")
@@ -93,6 +95,7 @@ def test_growth_belongs_to_who_grows(kymo, compiled):
     mine, total = charged(stacks, "grow_memory")
     assert mine >= 0.95 * total, (mine, total)
     report = kymo.run("report", "--value", "fault", "--comm", program.name[:15], "g.kymo").stdout
+    assert re.search(r"^ *self +total.*\n.* native +grow_memory\b", report, re.M), report
     n = int(re.search(r"^([\d,]+) samples of one fault in \d+ = .* of memory faulted in", report, re.M)[1].replace(",", ""))
     # samples of larger weights, where a storm was thinned, make it up to twice as much
     assert abs(mine - grown) <= 4 * 2 * grown / n**0.5, (mine, grown, n)
@@ -115,7 +118,7 @@ def test_values_do_not_mix(kymo, disk_file):
             assert ("was not recorded" in r.stderr) != recorded, r.stderr
     report = kymo.run("report", "cpu,fault,io.kymo").stdout
     assert report == kymo.run("report", "--value", "cpu", "cpu,fault,io.kymo").stdout
-    n, unit = re.search(r"^([\d,]+) samples at 99 Hz = ([\d.]+ m?s) of CPU time", report, re.M).groups()
+    n, unit = re.search(r"^([\d,]+) samples at 99 Hz = ([\d.]+ m?s) \+- \S+ \S+ of CPU time", report, re.M).groups()
     seconds = float(unit.split()[0]) / (1000 if unit.endswith("ms") else 1)
     assert int(n.replace(",", "")) == pytest.approx(99 * seconds, rel=0.02)
     kymo.run("ticks", "cpu,fault,io.kymo")

@@ -54,8 +54,10 @@ static error_t check_options(struct report_options *o, const struct argp_state *
 {
 	char names[160];
 
-	if (o->all_frames && o->view != VIEW_TREE)
-		return options_error(state, "--all-frames is for --tree");
+	if (o->all_frames && o->view != VIEW_TREE &&
+	    (o->view != VIEW_FUNCTIONS || !report_charges(o->input.value)))
+		return options_error(state,
+				     "--all-frames is for --tree, --value fault and --value io");
 	if (o->input.value && o->view == VIEW_PROCESSES)
 		return options_error(state, "--processes shows all accounts: not with --value");
 	if (o->input.value && (o->view == VIEW_GC || o->view == VIEW_IMPORTS))
@@ -117,7 +119,9 @@ static error_t report_parse(int key, char *arg, struct argp_state *state)
 static const struct argp_option report_options[] = {
 	{ "tree", KEY_TREE, NULL, 0, "Who called whom, from the processes down", 0 },
 	{ "all-frames", KEY_ALL_FRAMES, NULL, 0,
-	  "With --tree: libraries, interpreters and the kernel frame by frame, too", 0 },
+	  "With --tree: libraries, interpreters and the kernel frame by frame, too; with --value "
+	  "fault or io: self of the functions in which it happened, the kernel's",
+	  0 },
 	{ "processes", KEY_PROCESSES, NULL, 0,
 	  "Processes instead of functions, by the kernel's own account: exact CPU time and the "
 	  "sampled estimate, memory, faults, storage bytes, switches",
@@ -160,7 +164,12 @@ static const struct argp report_argp = {
 	       "io "
 	       "the shares are of bytes: memory that was brought in by the page faults of a "
 	       "function, blocks that it made the disk read or write (of buffered writes only "
-	       "those that it waited for: the others are the kernel's flusher's). gc, import: the "
+	       "those that it waited for: the others are the kernel's flusher's); self is charged "
+	       "to "
+	       "the innermost function that the program brought along (as --tree says), where "
+	       "there "
+	       "is none to that of a library; [kernel alone]: stacks of the kernel and nothing "
+	       "else. gc, import: the "
 	       "time "
 	       "that passed in what a function made Python collect or import. With --value "
 	       "seen:... they are of what the kernel counted for the thread (memory: the process) "

@@ -31,6 +31,12 @@ struct report_options {
 /* What --sort takes, by view; the first is the default. Of functions and trees: enum query_order. */
 extern const char *const report_orders[VIEW_MAX][ORDERS_MAX];
 
+/* Whether the value is of what the kernel did for others: self is theirs in the table of functions. */
+static inline bool report_charges(enum value_id value)
+{
+	return value == VALUE_FAULT || value == VALUE_IO;
+}
+
 /* Host, health, samples and their exact counterpart. 0, or -errno with the reason told. */
 int report_head(struct screen *s, struct profile *p, const struct query_selection *sel,
 		const struct query_result *r);

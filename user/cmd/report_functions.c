@@ -170,6 +170,23 @@ static int print_functions(struct screen *s, const struct query_result *r,
 	return error;
 }
 
+static int print_charged(struct screen *s, const struct query_result *r,
+			 const struct report_options *o)
+{
+	_cleanup_free_ struct query_item *items = NULL;
+	struct query_result charged = *r;
+	int error = query_charge(r, &items, &charged.items_n);
+
+	if (error < 0)
+		return error;
+	charged.items = items;
+	if (r->total.count)
+		print_cut(s, STYLE_PLAIN,
+			  "self is charged past kernel and libraries; --all-frames: where it "
+			  "happened");
+	return print_functions(s, &charged, o);
+}
+
 int report_functions(struct screen *s, struct profile *p, const struct query_selection *sel,
 		     const struct report_options *o)
 {
@@ -183,7 +200,8 @@ int report_functions(struct screen *s, struct profile *p, const struct query_sel
 	error = report_head(s, p, sel, r);
 	if (error < 0)
 		return error;
-	error = print_functions(s, r, o);
+	error = report_charges(r->value) && !o->all_frames ? print_charged(s, r, o)
+							   : print_functions(s, r, o);
 	if (error < 0)
 		log_error("%s", strerror(-error));
 	return error;

@@ -26,7 +26,6 @@ struct folder {
 	struct query_fold fold;
 	bool all_frames;
 	bool *library;	      /* by item */
-	struct hmap exes;     /* addresses of texts */
 	struct hmap nodes;    /* (parent, item or KEY_) -> node */
 	struct hmap ran;      /* (node, item) -> self weight and count in what is folded there */
 	struct place *places; /* by node of the tree */
@@ -36,7 +35,6 @@ static void folder_release(struct folder *f)
 {
 	free(f->library);
 	free(f->places);
-	hmap_release(&f->exes);
 	hmap_release(&f->nodes);
 	hmap_release(&f->ran);
 	query_fold_release(&f->fold);
@@ -46,21 +44,6 @@ void query_fold_release(struct query_fold *f)
 {
 	free(f->nodes);
 	*f = (struct query_fold){ 0 };
-}
-
-static int find_libraries(struct folder *f)
-{
-	const struct query_result *r = f->result;
-
-	for (size_t i = 0; i < r->processes_n; i++)
-		if (*r->processes[i].exe && !hmap_put(&f->exes, &r->processes[i].exe, NULL))
-			return -ENOMEM;
-	f->library = calloc(r->items_n + 1, sizeof(*f->library));
-	if (!f->library)
-		return -ENOMEM;
-	for (size_t i = 1; i < r->items_n; i++)
-		f->library[i] = fold_is_library(&r->items[i], &f->exes);
-	return 0;
 }
 
 /* The child of that key, made when there is none. 0 = out of memory. */
@@ -249,14 +232,13 @@ int query_fold(const struct query_result *r, bool all_frames, enum query_order o
 	_cleanup_(folder_release) struct folder f = { .result = r, .all_frames = all_frames };
 	int error = array_reserve(&f.fold.nodes, &f.fold.cap, 1);
 
-	hmap_init(&f.exes, sizeof(char *), sizeof(uint8_t), 0);
 	hmap_init(&f.nodes, 2 * sizeof(uint32_t), sizeof(uint32_t), 0);
 	hmap_init(&f.ran, 2 * sizeof(uint32_t), sizeof(struct query_value), 0);
 	if (error < 0)
 		return error;
 	f.fold.nodes[f.fold.n++] = (struct fold_node){ 0 };
 	f.places = calloc(r->nodes_n + 1, sizeof(*f.places));
-	error = f.places ? find_libraries(&f) : -ENOMEM;
+	error = f.places ? fold_libraries(r, &f.library) : -ENOMEM;
 	for (uint32_t i = 1; error == 0 && i < r->nodes_n; i++)
 		error = place_node(&f, i);
 	if (error < 0)

@@ -49,5 +49,7 @@ uint32_t query_fold_next(const struct query_fold *f, const bool *shown, uint32_t
 /* What is a library. `exes`: texts of the result, by address. */
 struct hmap;
 bool fold_is_library(const struct query_item *item, const struct hmap *exes);
+/* Of all items, by index; *ret is malloced. 0 or -ENOMEM. */
+int fold_libraries(const struct query_result *r, bool **ret);
 
 #endif

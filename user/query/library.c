@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which functions a program did not bring along. */
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/array.h"
+#include "base/cleanup.h"
 #include "base/hmap.h"
 #include "query/fold.h"
 
@@ -64,4 +67,21 @@ bool fold_is_library(const struct query_item *item, const struct hmap *exes)
 	default:
 		return false;
 	}
+}
+
+int fold_libraries(const struct query_result *r, bool **ret)
+{
+	_cleanup_(hmap_release) struct hmap exes;
+	_cleanup_free_ bool *library = calloc(r->items_n + 1, sizeof(*library));
+
+	hmap_init(&exes, sizeof(char *), sizeof(uint8_t), 0);
+	if (!library)
+		return -ENOMEM;
+	for (size_t i = 0; i < r->processes_n; i++)
+		if (*r->processes[i].exe && !hmap_put(&exes, &r->processes[i].exe, NULL))
+			return -ENOMEM;
+	for (size_t i = 1; i < r->items_n; i++)
+		library[i] = fold_is_library(&r->items[i], &exes);
+	*ret = TAKE_PTR(library);
+	return 0;
 }

@@ -161,6 +161,14 @@ enum query_order { QUERY_BY_SELF, QUERY_BY_TOTAL, QUERY_BY_SAMPLES /* self */, Q
 int query_functions(const struct query_result *r, enum query_order order, uint32_t **ret,
 		    size_t *ret_n);
 
+/*
+ * Of faults and blocks, which are the kernel's work: the result's items with `self` charged to what the kernel worked for, the
+ * program's own function that is the innermost on the stack; where there is none, the innermost of Python's
+ * library, then of others. The kernel's have no count but the last, "[kernel alone]". Totals stay, as does their sum.
+ * *ret is malloced, its texts are the result's. 0 or -ENOMEM.
+ */
+int query_charge(const struct query_result *r, struct query_item **ret, size_t *ret_n);
+
 /* Those of them whose code has no name, by total weight; an item's why in words. */
 int query_unnamed_items(const struct query_result *r, uint32_t **ret, size_t *ret_n);
 extern const char *const query_unnamed_reasons[QUERY_UNNAMED_MAX];
