@@ -95,29 +95,46 @@ def test_short_processes_to_their_last_nanosecond(kymo, compiled):
     assert not names, f"{len(names)} processes without command or executable"
 
 
-def test_a_long_process_against_proc(kymo, compiled):
-    """A process that was there before and stays: the sum of its ticks is what /proc counted meanwhile."""
-    busy = subprocess.Popen([compiled("busy.c"), "12"])
-    try:
-        def cpu():
-            return int(open(f"/proc/{busy.pid}/schedstat").read().split()[0])
+# Works for 1.5 s of CPU at each line that it is given.
+WORKER = """
+import sys, time
+print("ready", flush=True)
+for line in sys.stdin:
+    end = time.process_time() + 1.5
+    while time.process_time() < end: pass
+    print("done", flush=True)
+"""
 
-        path = kymo.cwd / "l.kymo"
-        recorder = kymo.start("record", "-q", "-a", "-o", path, "-d", "4")
-        wait_for_recording(recorder, path)
-        before_pid = cpu()
-        assert recorder.wait(60) == 0
-        after = cpu()
-    finally:
-        busy.terminate()
-        busy.wait()
-    ticks = rows(path, "SELECT start_ns, end_ns FROM tick ORDER BY id")
-    wall = ticks[-1]["end_ns"] - ticks[0]["start_ns"]
-    total = rows(path, """SELECT sum(t.cpu_ns) AS cpu_ns FROM process_tick t JOIN process p ON p.id = t.process
-                          WHERE p.pid = ?""", busy.pid)[0]["cpu_ns"]
-    assert 0 < total <= wall * 1.01
-    # between the first reading (after the start) and the last (after the end): all but the first second was inside
-    assert total >= (after - before_pid) * 0.9 - 0.3e9
+
+def cpu_at_rest(pid):
+    """What the kernel counted for a thread that has gone to sleep, ns."""
+    deadline, before = time.monotonic() + 60, None
+    while time.monotonic() < deadline:
+        state = open(f"/proc/{pid}/stat").read().rpartition(") ")[2][0]
+        now = int(open(f"/proc/{pid}/schedstat").read().split()[0])
+        if state == "S" and now == before:
+            return now
+        before = now
+        time.sleep(0.02)
+    raise AssertionError(f"{pid} does not rest")
+
+
+def test_a_long_process_against_proc(kymo):
+    """A process that was there before and stays: the sum of its ticks is what /proc counted meanwhile, to the nanosecond."""
+    with subprocess.Popen([PYTHON, "-S", "-E", "-c", WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as p:
+        assert p.stdout.readline() == "ready\n"
+        before = cpu_at_rest(p.pid)
+
+        def work():
+            print("go", file=p.stdin, flush=True)
+            assert p.stdout.readline() == "done\n"
+            return cpu_at_rest(p.pid)
+
+        path, after = record_while(kymo, "l.kymo", work)
+        p.stdin.close()
+    found = rows(path, """SELECT sum(t.cpu_ns) AS cpu_ns, count(*) AS n FROM process_tick t JOIN process p ON p.id = t.process
+                          WHERE p.pid = ?""", p.pid)[0]
+    assert found["cpu_ns"] == after - before > 1.5e9 and found["n"] >= 2, (found, before, after)
 
 
 def test_rss_is_exact(kymo):

@@ -6,14 +6,18 @@
 /*
  * Most of what wakes by a timer does so on a grid of milliseconds (kymo itself every 100 ms and every second); with
  * 99 samples to the second each phase came again every second, and who ran there was seen three times
- * as long as it ran, or never. So a second (ten or a hundred, where few samples are asked for) has a golden fraction of a
- * sample less than asked for: no fraction is farther from every ratio of small numbers, and the phases
- * of the samples spread evenly over whatever recurs. The period stays one number, as every sample's weight.
+ * as long as it ran, or never. So a second (ten or a hundred, where few samples are asked for; a tenth, where very many
+ * are: a whole number of nanoseconds says 3 for 3.8) has a golden fraction of a sample less than asked for: no fraction is
+ * farther from every ratio of small numbers, and the phases of the samples spread evenly over whatever recurs. The period
+ * stays one number, as every sample's weight.
  */
 uint64_t sample_period_ns(uint64_t hz)
 {
 	const uint64_t golden = 381966011; /* 1e9 * (3 - sqrt(5)) / 2 */
-	uint64_t less = hz >= 39 ? golden : hz >= 4 ? golden / 10 : golden / 100;
+	uint64_t less = hz >= 3900 ? golden * 10
+			: hz >= 39 ? golden
+			: hz >= 4  ? golden / 10
+				   : golden / 100;
 
 	return NS_PER_SEC * NS_PER_SEC / (hz * NS_PER_SEC - less);
 }

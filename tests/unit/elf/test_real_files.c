@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -293,7 +294,28 @@ static void damaged_files_are_no_harm(void **state)
 	fuzz_file("/usr/bin/python3", 3, 4 * NS_PER_SEC);
 }
 
-/* Its owner truncates and restores the file all the time; with mmap this would be SIGBUS. */
+#define TRUNCATING_SECONDS 60 /* it ends by itself */
+
+/* Never returns. */
+static void truncate_and_restore(int fd, const struct buf *b)
+{
+	uint64_t until = clock_mono_ns() + TRUNCATING_SECONDS * NS_PER_SEC, seed = 7;
+
+	while (clock_mono_ns() < until) {
+		if (pwrite(fd, b->data, b->size, 0) != (ssize_t)b->size)
+			_exit(1);
+		usleep(300);
+		if (ftruncate(fd, (off_t)(image_random(&seed) % b->size)) < 0)
+			_exit(1);
+		usleep(image_random(&seed) % 300);
+	}
+	_exit(0);
+}
+
+/*
+ * Its owner truncates and restores the file all the time; with mmap this would be SIGBUS. Until both have been met often,
+ * and for a second at least: who runs when is the scheduler's.
+ */
 static void a_file_truncated_while_it_is_read(void **state)
 {
 	int fd = memfd_create("victim", MFD_CLOEXEC), status;
@@ -307,18 +329,8 @@ static void a_file_truncated_while_it_is_read(void **state)
 	assert_true(image_load("/proc/self/exe", &b));
 	owner = fork();
 	assert_true(owner >= 0);
-	if (owner == 0) {
-		uint64_t seed = 7;
-
-		while (clock_mono_ns() < until) {
-			if (pwrite(fd, b.data, b.size, 0) != (ssize_t)b.size)
-				_exit(1);
-			usleep(300);
-			if (ftruncate(fd, (off_t)(image_random(&seed) % b.size)) < 0)
-				_exit(1);
-		}
-		_exit(0);
-	}
+	if (owner == 0)
+		truncate_and_restore(fd, &b);
 	while (waitpid(owner, &status, WNOHANG) == 0) {
 		struct elf_symbols *s = NULL;
 		struct elf_facts facts;
@@ -329,10 +341,12 @@ static void a_file_truncated_while_it_is_read(void **state)
 		elf_symbols_free(s);
 		good += r == 0;
 		bad += r < 0;
+		if (good >= 20 && bad >= 20 && clock_mono_ns() > until)
+			kill(owner, SIGKILL);
 	}
 	print_message("%d whole, %d not\n", good, bad);
-	assert_int_equal(status, 0);
-	assert_true(bad > 0);
+	assert_true(good >= 20 && bad >= 20);
+	assert_true(WIFSIGNALED(status));
 	buf_release(&b);
 	close(fd);
 }
