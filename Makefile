@@ -191,7 +191,7 @@ endef
 SECONDS ?= 60
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 FUZZ_PROGRAMS := $(addprefix $(BUILD)/fuzz/,$(FUZZERS))
-FUZZ_FOLDERS := base model elf store unwind
+FUZZ_FOLDERS := base model elf store unwind python
 FUZZ_OBJECTS := $(patsubst %.c,$(BUILD)/fuzz/%.o,$(sort $(foreach f,$(FUZZ_FOLDERS),$(wildcard user/$(f)/*.c))))
 FUZZ_CFLAGS := $(filter-out -Werror,$(KYMO_CFLAGS)) -w -O1 -g -fno-omit-frame-pointer -fsanitize=address$(comma)undefined -fno-sanitize-recover=all
 FUZZ_OPTIONS := -rss_limit_mb=3072 -timeout=25 -max_len=65536 -verbosity=0
@@ -200,6 +200,13 @@ $(BUILD)/fuzz/user/%.o: user/%.c
 	$(call say,FUZZCC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CLANG) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
+
+# The walk of Python frames, built natively.
+$(BUILD)/fuzz/tests/%.o: tests/%.c
+	$(call say,FUZZCC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) $(FUZZ_CFLAGS) -Ivmlinux -Ibpf -Itests -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
+FUZZ_OBJECTS += $(BUILD)/fuzz/tests/unit/support/python_walk.o
 
 $(BUILD)/fuzz/all.a: $(FUZZ_OBJECTS)
 	$(call say,AR,$@)

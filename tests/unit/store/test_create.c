@@ -379,8 +379,10 @@ static void test_belongs_to_the_user(void **state)
 	char *message = NULL;
 	struct store *s = NULL;
 
-	if (getuid() != 0)
+	if (getuid() != 0) {
+		print_message("skip: needs root, to give files away\n");
 		skip();
+	}
 	assert_int_equal(store_create(f->profile, USER, USER, &s, &message), 0);
 	assert_int_equal(store_set_meta(s, "a", "b"), 0);
 	check_owner(f, "a.kymo", USER);
@@ -407,8 +409,10 @@ static void test_shared_folder(void **state)
 	char *message = NULL;
 	struct store *s = NULL;
 
-	if (getuid() != 0)
+	if (getuid() != 0) {
+		print_message("skip: needs root, to give files away\n");
 		skip();
+	}
 	folder_run(f, "chmod 1777 . && echo x > a.kymo && chown 1001:1001 a.kymo");
 	expect_refused_for(f->profile, USER, -EPERM, "another user");
 	folder_run(f, "[ \"$(cat a.kymo)\" = x ] && mv a.kymo a.kymo.old");

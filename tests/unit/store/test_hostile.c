@@ -477,8 +477,10 @@ static void test_wal_of_another_user(void **state)
 
 	leave_wal(f);
 	expect(f, 0, "");
-	if (getuid() != 0)
+	if (getuid() != 0) {
+		print_message("skip: needs root, to give files away\n");
 		skip();
+	}
 	folder_run(f, "chown 1001 a.kymo-wal");
 	expect(f, -EPERM, "belongs to another user");
 	folder_run(f, "chown 1001 a.kymo");
