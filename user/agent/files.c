@@ -2,6 +2,7 @@
 #include "agent/files_state.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -19,11 +20,8 @@
 #define NAME_BATCH	512 /* offsets in one job */
 #define TAKE_BATCH	4096
 #define INSPECT_OUT_MAX 64 /* a file's rules come right behind what is known of it */
-/* Lines come last: one job at a time, for more offsets each time, since every job reads the file's DWARF anew. */
-#define LINES_BATCH	1024
-#define LINES_FIRST_NS	NS_PER_SEC
-#define LINES_DOUBLINGS 5
-#define UNLINED_MAX	100000 /* frames of a file */
+/* A file's first frames are named at once, later ones together: a job costs far more than a name. */
+#define NAMES_LATER_NS (4 * NS_PER_SEC)
 
 int files_new(struct kern *kern, struct merge *merge, struct worker *worker, struct probes *probes,
 	      struct files **ret)
@@ -237,6 +235,7 @@ static int queue_unnamed(struct files *f, const struct merge_unnamed *u)
 	if (array_reserve(&f->to_name, &f->to_name_cap, f->to_name_n + 1) < 0)
 		return -ENOMEM;
 	f->to_name[f->to_name_n++] = *index;
+	file->names_due_ns = file->named ? clock_mono_ns() + NAMES_LATER_NS : 0;
 	file->queued = true;
 	return 0;
 }
@@ -270,9 +269,8 @@ static struct name_job *job_new(struct files *f)
 	return job;
 }
 
-/* A job about the last frames of the file's list. 1 when it went out, 0 when the worker is full, -ENOMEM. */
-static int submit_job(struct files *f, const struct file *file, enum worker_job_kind kind,
-		      int profile, struct frame_list *list, size_t max)
+int files_submit_job(struct files *f, const struct file *file, enum worker_job_kind kind,
+		     int profile, struct frame_list *list, size_t max)
 {
 	size_t n = list->n < max ? list->n : max;
 	const struct merge_unnamed *u = &list->items[list->n - n];
@@ -299,83 +297,43 @@ static int submit_job(struct files *f, const struct file *file, enum worker_job_
 	return 1;
 }
 
-static void submit_names(struct files *f)
+/* Whose frames have waited long enough. */
+static bool names_due(const struct files *f, const struct file *file, uint64_t now_ns)
 {
-	while (f->to_name_n > 0) {
-		struct file *file = &f->files[f->to_name[f->to_name_n - 1]];
-
-		f->stats.failed_names += file->superseded;
-		/* The profile before waits for its end: it comes first. */
-		for (int p = PROFILES; p-- > 0;) {
-			struct frame_list *list = &file->unnamed[p];
-
-			while (list->n > 0 && !file->superseded)
-				if (submit_job(f, file, WORKER_NAME, p, list, NAME_BATCH) <= 0)
-					return;
-			frame_list_clear(list);
-		}
-		file->queued = false;
-		f->to_name_n--;
-	}
-}
-
-static size_t unlined(const struct file *file)
-{
-	return file->unlined[CURRENT].n + file->unlined[RETIRED].n;
-}
-
-static int queue_lines(struct files *f, uint32_t index, const struct name_job *job)
-{
-	struct file *file = &f->files[index];
-	struct frame_list *list = &file->unlined[job->profile];
-
-	if (file->no_lines || list->n + job->frames_n > UNLINED_MAX)
-		return 0;
-	if (!unlined(file)) {
-		if (array_reserve(&f->to_line, &f->to_line_cap, f->to_line_n + 1) < 0)
-			return -ENOMEM;
-		file->lines_due_ns = clock_mono_ns() + (LINES_FIRST_NS << file->lines_asked);
-		f->to_line[f->to_line_n++] = index;
-	}
-	return frame_list_add(list, job->frames, job->frames_n);
+	return f->finishing || file->superseded || file->unnamed[RETIRED].n ||
+	       file->unnamed[CURRENT].n >= NAME_BATCH || now_ns >= file->names_due_ns;
 }
 
 /* False: nothing more can be asked now. */
-static bool submit_lines_of(struct files *f, struct file *file)
+static bool submit_names_of(struct files *f, struct file *file)
 {
-	int profile = file->unlined[RETIRED].n ? RETIRED : CURRENT;
+	f->stats.failed_names += file->superseded;
+	/* The profile before waits for its end: it comes first. */
+	for (int p = PROFILES; p-- > 0;) {
+		struct frame_list *list = &file->unnamed[p];
 
-	if (file->no_lines || file->superseded) {
-		file->unlined[CURRENT].n = file->unlined[RETIRED].n = 0;
-		return true;
+		while (list->n > 0 && !file->superseded)
+			if (files_submit_job(f, file, WORKER_NAME, p, list, NAME_BATCH) <= 0)
+				return false;
+		frame_list_clear(list);
 	}
-	if (submit_job(f, file, WORKER_LINES, profile, &file->unlined[profile], LINES_BATCH) <= 0)
-		return false;
-	f->lines_out++;
-	if (file->lines_asked < LINES_DOUBLINGS)
-		file->lines_asked++;
+	file->named = true;
+	file->queued = false;
 	return true;
 }
 
-/* Names come first: whoever reads the recording needs them most. */
-static void submit_lines(struct files *f)
+static void submit_names(struct files *f)
 {
-	uint64_t now = f->to_line_n ? clock_mono_ns() : 0;
+	uint64_t now = f->to_name_n ? clock_mono_ns() : 0;
 
-	for (size_t i = 0; i < f->to_line_n && !f->lines_out && !f->to_name_n;) {
-		struct file *file = &f->files[f->to_line[i]];
+	for (size_t i = f->to_name_n; i-- > 0;) {
+		struct file *file = &f->files[f->to_name[i]];
 
-		if (now < file->lines_due_ns && !f->finishing && !file->unlined[RETIRED].n) {
-			i++;
+		if (!names_due(f, file, now))
 			continue;
-		}
-		if (unlined(file) && !submit_lines_of(f, file))
+		if (!submit_names_of(f, file))
 			return;
-		if (!unlined(file)) {
-			frame_list_clear(&file->unlined[CURRENT]);
-			frame_list_clear(&file->unlined[RETIRED]);
-			f->to_line[i] = f->to_line[--f->to_line_n];
-		}
+		f->to_name[i] = f->to_name[--f->to_name_n];
 	}
 }
 
@@ -458,9 +416,22 @@ static int take_inspect(struct files *f, const struct worker_reply *reply)
 		       : 0;
 }
 
+/* Once its last process has ended, the descriptor that leads to a file of another mount namespace is kept for a moment only. */
+static void hurry_names_of_ended(struct files *f)
+{
+	for (size_t i = 0; i < f->to_name_n; i++) {
+		struct file *file = &f->files[f->to_name[i]];
+
+		if (file->names_due_ns && file->pid && kill((pid_t)file->pid, 0) < 0 &&
+		    errno == ESRCH)
+			file->names_due_ns = 0;
+	}
+}
+
 void files_tick_closed(struct files *f)
 {
 	f->late_closed = f->late_n;
+	hurry_names_of_ended(f);
 }
 
 static int add_build_ids(struct files *f, const uint32_t *late, size_t n, int profile,
@@ -564,7 +535,7 @@ static int take_names(struct files *f, const struct worker_reply *reply, struct 
 		l = names_of(names, job);
 		r = l ? add_names(f, job, reply, l) : -ENOMEM;
 		if (r == 0)
-			r = queue_lines(f, job->file, job);
+			r = files_queue_lines(f, job);
 	}
 	name_job_release(job);
 	return r;
@@ -577,7 +548,7 @@ static int take_lines(struct files *f, const struct worker_reply *reply, struct 
 	struct file *file;
 	int r = 0;
 
-	f->lines_out--;
+	files_lines_done(f, reply->parser_cpu_ns);
 	if (!job)
 		return 0;
 	file = &f->files[job->file];
@@ -642,7 +613,7 @@ int files_pump(struct files *f, struct files_names *ret)
 	if (f->jit_retired)
 		jit_submit(f->jit_retired, true);
 	jit_submit(f->jit, f->finishing);
-	submit_lines(f);
+	files_submit_lines(f);
 	/* Functions given since the last tick are the next tick's, unless names go out before it. */
 	if (names.current && merge_take_functions(f->merge, names.current) < 0)
 		r = -ENOMEM;

@@ -27,16 +27,18 @@ struct file {
 	bool superseded; /* its inode is another file's by now: it cannot be read any more */
 	bool is_elf, is_python;
 	bool rows_gone; /* the kernel had its rules; nobody mapped it, and others needed their place */
-	uint32_t rows_bytes; /* that its rules take in the kernel; 0 = it has none */
-	uint64_t idle_ns;    /* since when nobody maps it; 0 = somebody may */
-	bool sampled;	     /* a sample hit it */
-	uint32_t probes;     /* KERN_SOURCE of each that it has the probes of */
-	bool queued;	     /* stands in the list of files with unnamed frames */
+	uint32_t rows_bytes;   /* that its rules take in the kernel; 0 = it has none */
+	uint64_t idle_ns;      /* since when nobody maps it; 0 = somebody may */
+	bool sampled;	       /* a sample hit it */
+	uint32_t probes;       /* KERN_SOURCE of each that it has the probes of */
+	bool queued;	       /* stands in the list of files with unnamed frames */
+	bool named;	       /* it has been asked for names */
+	uint64_t names_due_ns; /* when its queued frames are asked for */
 	struct frame_list
 		unlined[PROFILES]; /* that have been asked for names, and wait for lines */
 	uint64_t lines_due_ns;
-	uint8_t lines_asked; /* how often */
-	bool no_lines;	     /* it has no DWARF, or none that can be read */
+	bool lined;    /* it has been asked for lines */
+	bool no_lines; /* it has no DWARF, or none that can be read */
 };
 
 /* A naming job that is out: whose frames the answer's names belong to. */
@@ -75,6 +77,8 @@ struct files {
 	size_t to_name_n, to_name_cap;
 	uint32_t *to_line; /* indexes of files with frames without lines */
 	size_t to_line_n, to_line_cap, lines_out;
+	int64_t lines_credit_ns; /* CPU that the parser may use for lines now */
+	uint64_t lines_refilled_ns;
 	bool finishing; /* nothing more will come: no waiting for more of a file's frames */
 	/* files whose build-id came after their binary; the first `closed` are of closed ticks */
 	uint32_t *late;
@@ -97,6 +101,15 @@ void files_unwind_superseded(struct files *f, struct file *file);
 
 struct worker_file files_reach(const struct file *file);
 void name_job_release(struct name_job *job);
+/* A job about the last frames of the file's list. 1 when it went out, 0 when the worker is full, -ENOMEM. */
+int files_submit_job(struct files *f, const struct file *file, enum worker_job_kind kind,
+		     int profile, struct frame_list *list, size_t max);
+
+/* files_lines.c: the job's frames have been asked for names, and wait for lines. 0 or -ENOMEM. */
+int files_queue_lines(struct files *f, const struct name_job *job);
+void files_submit_lines(struct files *f);
+/* An answer came, for which the parser took so long. */
+void files_lines_done(struct files *f, uint64_t parser_cpu_ns);
 /* Moves what merge has of frames without a name to their files. 0 or -ENOMEM. */
 int files_take_unnamed(struct files *f);
 /* The retired profile is still to get the file's build-id. 0 or -ENOMEM. */

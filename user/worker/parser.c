@@ -24,7 +24,10 @@
 
 int parser_send(struct parser *p, struct parse_reply *reply, const void *body, size_t size)
 {
-	p->leaving = reply->last && clock_process_cpu_ns() > LEAVE_AFTER_NS;
+	uint64_t cpu_ns = reply->last ? clock_process_cpu_ns() : 0;
+
+	p->leaving = cpu_ns > LEAVE_AFTER_NS;
+	reply->cpu_ns = reply->last ? cpu_ns - p->begun_cpu_ns : 0;
 	reply->magic = WORKER_MAGIC;
 	reply->leaving = p->leaving;
 	return channel_send(WORKER_HELPER_FD, reply, sizeof(*reply), body, size, -1);
@@ -139,6 +142,7 @@ static int serve(struct parser *p)
 	memcpy(&q, p->packet, sizeof(q));
 	if (q.magic != WORKER_MAGIC || size - sizeof(q) != q.offsets_n * sizeof(uint64_t))
 		return -EBADMSG;
+	p->begun_cpu_ns = clock_process_cpu_ns();
 	r = dispatch(p, &q, &fd);
 	return r == 0 && p->leaving ? -EPIPE : r;
 }

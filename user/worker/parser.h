@@ -11,6 +11,7 @@ enum attached { ATTACHED_DEBUG, ATTACHED_ALT, ATTACHED_MAX };
 struct parser {
 	struct cache cache;
 	bool leaving;
+	uint64_t begun_cpu_ns;	    /* of the request at hand */
 	int attached[ATTACHED_MAX]; /* for the next LINES; -1 = none */
 	uint8_t packet[sizeof(struct parse_request) + WORKER_OFFSETS_MAX * sizeof(uint64_t)];
 	uint8_t body[WORKER_PACKET_MAX - sizeof(struct parse_reply)];

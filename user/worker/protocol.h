@@ -96,6 +96,7 @@ struct parse_reply {
 	uint8_t last;	 /* of this request's */
 	uint8_t leaving; /* the parser ends now, on purpose: start another */
 	uint8_t pad[6];
+	uint64_t cpu_ns; /* with the last: what the request took */
 };
 
 struct name_record {

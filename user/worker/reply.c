@@ -209,6 +209,9 @@ int reply_take(struct reply *r, const void *packet, size_t size, uint32_t sequen
 		return -EPROTO;
 	*ret_last = head.last;
 	*ret_leaving = head.leaving;
+	if (head.last &&
+	    __builtin_add_overflow(r->public.parser_cpu_ns, head.cpu_ns, &r->public.parser_cpu_ns))
+		r->public.parser_cpu_ns = UINT64_MAX;
 	if (head.error < 0)
 		return head.last ? head.error : -EPROTO;
 	if (r->public.kind == WORKER_INSPECT)

@@ -29,7 +29,7 @@ const struct worker_options worker_defaults = {
 /* Answers that nobody fetches: the next job waits. */
 #define DONE_BYTES_MAX (16U << 20)
 /* How often files are let go that nobody maps any more. */
-#define EXPIRE_MS 2000
+#define EXPIRE_MS 500
 
 struct worker {
 	struct worker_options options;

@@ -67,6 +67,7 @@ struct worker_reply {
 	struct worker_inline *inlines; /* LINES */
 	size_t inlines_n;
 	struct unwind_table *table; /* UNWIND: sound; owned by the reply */
+	uint64_t parser_cpu_ns;	    /* by the parser's own word */
 };
 
 /*
