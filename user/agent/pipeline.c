@@ -136,14 +136,23 @@ static int add_event(struct pipeline *p, const struct raw_sample *sample, uint32
 	return r;
 }
 
+/* Where only some are recorded, the files of others are nobody's business: reading them all costs more than the recording. */
+static void want(struct pipeline *p, uint32_t pid)
+{
+	if (proc_want(p->procs, pid) == -ENOMEM)
+		p->error = -ENOMEM;
+}
+
 static void on_sample(void *data, const struct raw_sample *sample)
 {
 	struct pipeline *p = data;
 	const struct sample_frame *frames;
+	uint32_t thread;
 	size_t n;
-	uint32_t thread = resolve(p, sample, &frames, &n);
 	int r;
 
+	want(p, sample->head->who.pid);
+	thread = resolve(p, sample, &frames, &n);
 	if (!thread)
 		return;
 	r = merge_sample(p->merge, sample->head, thread, frames, n);
@@ -262,6 +271,12 @@ static void on_swept(void *data, const struct kymo_task *task)
 
 	if (accounts_thread(p->accounts, task) == -ENOMEM)
 		p->error = -ENOMEM;
+	want(p, task->who.pid);
+}
+
+static void on_wanted(void *data, const struct kymo_task *task)
+{
+	want(data, task->who.pid);
 }
 
 /* Reads the counters at this instant; whose they are is asked when the events up to it have come. */
@@ -378,6 +393,8 @@ int pipeline_open(const struct pipeline_options *options, struct pipeline **ret,
 	if (r == 0)
 		r = tell_layouts(p);
 	/* The sideband runs since kern_open: what starts during the reading is told there. */
+	if (r == 0 && (options->filter || options->cgroup.id))
+		proc_want_named(p->procs);
 	if (r == 0)
 		r = proc_scan(p->procs, 0);
 	if (r < 0) {
@@ -492,6 +509,9 @@ int pipeline_start(struct pipeline *p, uint64_t *ret_start_ns)
 	uint64_t now;
 	int r;
 
+	r = kern_sweep(p->kern, on_wanted, p);
+	if (r < 0)
+		return r;
 	wait_inspected(p);
 	r = drain(p, clock_mono_ns());
 	if (r < 0)

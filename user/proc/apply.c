@@ -44,6 +44,7 @@ static int inherit(struct proc_table *t, struct life *child, const struct proces
 	child->unread = parent->unread;
 	child->exe_stale = parent->exe_stale;
 	child->exec_ns = parent->exec_ns;
+	child->wanted = parent->wanted;
 	mappings_share(child, parent);
 	if (copy_text(&child->p.info.exe, parent->p.info.exe) < 0)
 		return -ENOMEM;
@@ -115,7 +116,7 @@ static int apply_mmap(struct proc_table *t, struct life *l, const struct process
 		l->exe_next = false;
 		r = life_set_text(&l->p.info.exe, m.path, strlen(m.path));
 	}
-	files_tell(t, e->pid, &m);
+	files_tell(t, l, &m);
 	return r;
 }
 

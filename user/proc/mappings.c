@@ -216,14 +216,14 @@ const char *paths_intern(struct proc_table *t, const char *path, bool *ret_is_fi
 	return intern(t, path, n);
 }
 
-void files_tell(struct proc_table *t, uint32_t pid, const struct proc_mapping *m)
+void files_tell(struct proc_table *t, const struct life *l, const struct proc_mapping *m)
 {
 	const struct file_identity key = { .inode = m->inode,
 					   .generation = m->inode_generation,
 					   .dev = m->dev };
 	bool new;
 
-	if (!m->is_file || !t->new_file)
+	if (!m->is_file || !t->new_file || (t->want_named && !l->wanted))
 		return;
 	if (!hmap_put(&t->files, &key, &new)) {
 		hmap_clear(&t->files);
@@ -231,7 +231,28 @@ void files_tell(struct proc_table *t, uint32_t pid, const struct proc_mapping *m
 			return;
 	}
 	if (new)
-		t->new_file(t->data, pid, m);
+		t->new_file(t->data, l->p.info.pid, m);
+}
+
+void proc_want_named(struct proc_table *t)
+{
+	t->want_named = true;
+}
+
+int proc_want(struct proc_table *t, uint32_t pid)
+{
+	struct life *l = t->want_named ? life_newest(t, pid) : NULL;
+
+	if (!t->want_named || (l && l->wanted))
+		return 0;
+	if (!l && scan_process(t, pid, &l) == -ENOMEM)
+		return -ENOMEM;
+	if (!l)
+		return 0;
+	l->wanted = true;
+	for (size_t i = 0; l->list && i < l->list->n; i++)
+		files_tell(t, l, &l->list->items[i]);
+	return 0;
 }
 
 static bool maps(const struct life *l, uint32_t dev, uint64_t inode)

@@ -32,12 +32,16 @@ struct proc_process {
 
 struct proc_table;
 
-/* A file is mapped that no process had mapped before (by device, inode and its generation); after 65,536 files
- * it may be told again. Called during scan, apply and find. */
+/* A file is mapped that no process of interest had mapped before (by device, inode and its generation); after 65,536 files
+ * it may be told again. Called during scan, apply, find and want. */
 typedef void (*proc_new_file)(void *data, uint32_t pid, const struct proc_mapping *mapping);
 
 int proc_table_new(const char *proc, proc_new_file new_file, void *data, struct proc_table **ret);
 void proc_table_free(struct proc_table *t);
+/* From now on, before any reading: files are told of processes that were named by proc_want, and of their children. */
+void proc_want_named(struct proc_table *t);
+/* Read from /proc where it is not known. Nothing to do where all are wanted, or it is already. 0 or -ENOMEM. */
+int proc_want(struct proc_table *t, uint32_t pid);
 /* Reads all of /proc (pid 0) or one process. Processes that vanish meanwhile are no error. */
 int proc_scan(struct proc_table *t, uint32_t pid);
 int proc_apply(struct proc_table *t, const struct process_event *e);

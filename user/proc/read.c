@@ -176,7 +176,7 @@ static int map_line(struct proc_table *t, struct life *l, char *line)
 	m.path = paths_intern(t, line + path, &m.is_file);
 	r = mappings_insert(t, l, &m);
 	if (r == 0)
-		files_tell(t, l->p.info.pid, &m);
+		files_tell(t, l, &m);
 	return r;
 }
 

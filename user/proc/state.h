@@ -42,6 +42,7 @@ struct life {
 	bool exe_stale;	  /* exe, cmdline and uid are from before the last exec */
 	bool asked_stale; /* handed out while exe_stale */
 	uint64_t exec_ns; /* CLOCK_MONOTONIC of the last exec */
+	bool wanted;	  /* its files are told */
 	bool exe_next;	  /* the next file mapped is the executable: it comes first after an exec */
 };
 
@@ -62,6 +63,7 @@ struct proc_table {
 	uint64_t scan_ns; /* when all of /proc was read last */
 	uint32_t scan;
 	bool rescan; /* events were lost */
+	bool want_named;
 	struct proc_stats stats;
 };
 
@@ -79,7 +81,8 @@ void mappings_clear(struct proc_table *t, struct life *l);
 void mappings_share(struct life *to, const struct life *from);
 /* Interned, " (deleted)" removed, "//anon" as "". */
 const char *paths_intern(struct proc_table *t, const char *path, bool *ret_is_file);
-void files_tell(struct proc_table *t, uint32_t pid, const struct proc_mapping *m);
+/* To whom it is of interest; once for each file. */
+void files_tell(struct proc_table *t, const struct life *l, const struct proc_mapping *m);
 
 /* read.c: one process's files. -errno when it is gone. */
 struct proc_stat {

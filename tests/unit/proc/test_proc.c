@@ -353,6 +353,40 @@ static void who_maps_a_file_is_known(void **state)
 	assert_false(proc_maps_file(f->t, 101, MAPPED_DEV, 90, &pid));
 }
 
+/* Of others they cost as much to read as their own. */
+static void files_are_told_of_processes_that_are_wanted(void **state)
+{
+	struct fixture *f = *state;
+	unsigned int wanted;
+
+	proc_want_named(f->t);
+	put_process(f, 100, 5000);
+	put_process(f, 300, 5000);
+	assert_int_equal(proc_scan(f->t, 0), 0);
+	apply_map(f, 300, 0x7f0000000000, 0x7f0000001000, 90, "/lib/both.so");
+	assert_int_equal(f->files, 0);
+	assert_int_equal(proc_want(f->t, 100), 0);
+	wanted = f->files;
+	assert_true(wanted > 0);
+	assert_int_equal(proc_want(f->t, 100), 0);
+	assert_int_equal(f->files, wanted);
+	/* Its children, whatever they run; and a file that one of the others had first. */
+	apply_fork(f, 100, 101);
+	apply_exec(f, 101, "child");
+	apply_map(f, 101, 0x7f0000000000, 0x7f0000001000, 90, "/lib/both.so");
+	assert_int_equal(f->files, wanted + 1);
+	assert_int_equal(f->last_inode, 90);
+	apply_fork(f, 300, 301);
+	apply_map(f, 301, 0x7f0000002000, 0x7f0000003000, 91, "/lib/other.so");
+	assert_int_equal(f->files, wanted + 1);
+	assert_int_equal(proc_want(f->t, 301), 0);
+	assert_int_equal(f->last_inode, 91);
+	/* One that no event told of is read; one that is gone is no error. */
+	put_process(f, 400, 6000);
+	assert_int_equal(proc_want(f->t, 400), 0);
+	assert_int_equal(proc_want(f->t, 4711), 0);
+}
+
 static void new_mappings_replace_what_they_cover(void **state)
 {
 	struct fixture *f = *state;
@@ -795,6 +829,7 @@ int main(void)
 		TEST(broken_files_are_no_processes),
 		TEST(a_fork_has_its_parent_s_mappings_until_one_changes),
 		TEST(who_maps_a_file_is_known),
+		TEST(files_are_told_of_processes_that_are_wanted),
 		TEST(new_mappings_replace_what_they_cover),
 		TEST(short_lived_processes_come_from_events_alone),
 		TEST(the_arguments_of_an_exec_are_told),
