@@ -172,7 +172,7 @@ static void hostile_names_are_text(void **state)
 static void this_kernels_symbols(void **state)
 {
 	struct mallinfo2 before = mallinfo2(), after;
-	uint64_t begin = clock_mono_ns(), took, address;
+	uint64_t begin = clock_process_cpu_ns(), took, address;
 	size_t checked = 0, bytes;
 	char line[1024], type, name[513];
 	struct kallsyms *k;
@@ -184,7 +184,7 @@ static void this_kernels_symbols(void **state)
 		print_message("[  SKIPPED ] /proc/kallsyms: %s\n", strerror(-r));
 		skip();
 	}
-	took = clock_mono_ns() - begin;
+	took = clock_process_cpu_ns() - begin;
 	after = mallinfo2();
 	bytes = after.uordblks + after.hblkhd - before.uordblks - before.hblkhd;
 	assert_true(kallsyms_text(k) != 0);

@@ -14,6 +14,7 @@
 #include "unit/worker/helpers.h"
 
 #define PATIENCE  (30 * NS_PER_SEC)
+#define END_NS	  (5 * NS_PER_SEC) /* a tenth of a second on a quiet machine */
 #define FILES	  32
 #define FILE_SIZE 100000
 #define VALID	  3600
@@ -156,18 +157,15 @@ static void hangs(uint32_t operation)
 	for (int i = 0; i < FILES; i++) {
 		snprintf(path, sizeof(path), "%s/%d", folder, i);
 		f = file_of(path);
-		begin = clock_mono_ns();
 		assert_int_equal(inspect(w, &f, PATIENCE), -ETIMEDOUT);
-		/* After three files the whole file system rests: its other files cost nothing. */
-		if (i >= 3)
-			assert_true(clock_mono_ns() - begin < 200 * NS_PER_MSEC);
+		/* After three files the whole file system rests: its other files are not waited for. */
+		worker_stats(w, &stats);
+		assert_int_equal(stats.timeouts, i < 3 ? i + 1 : 3);
 		assert_int_equal(inspect(w, &good, PATIENCE), 0);
 	}
-	worker_stats(w, &stats);
-	assert_int_equal(stats.timeouts, 3);
 	begin = clock_mono_ns();
 	worker_free(w);
-	assert_true(clock_mono_ns() - begin < NS_PER_SEC);
+	assert_true(clock_mono_ns() - begin < END_NS);
 	stop(&s);
 }
 
@@ -201,7 +199,7 @@ static void a_worker_that_ends_amid_a_hang(void **state)
 	usleep(50000);
 	begin = clock_mono_ns();
 	worker_free(w);
-	assert_true(clock_mono_ns() - begin < NS_PER_SEC);
+	assert_true(clock_mono_ns() - begin < END_NS);
 	stop(&s);
 }
 
@@ -265,7 +263,7 @@ static void a_path_that_hangs_on_the_way(void **state)
 	char path[128], own[128];
 	struct worker *w;
 	struct server s;
-	uint64_t begin;
+	struct worker_stats stats;
 
 	(void)state;
 	o.opener_timeout_ns = o.parser_timeout_ns = 400 * NS_PER_MSEC;
@@ -280,9 +278,9 @@ static void a_path_that_hangs_on_the_way(void **state)
 		assert_int_equal(inspect(w, &good, PATIENCE), 0);
 		assert_int_equal(inspect(w, &liar, PATIENCE), -ETIMEDOUT);
 	}
-	begin = clock_mono_ns();
 	assert_true(inspect(w, &liar, PATIENCE) < 0);
-	assert_true(clock_mono_ns() - begin < 200 * NS_PER_MSEC);
+	worker_stats(w, &stats);
+	assert_int_equal(stats.timeouts, 3); /* it was not waited for again */
 	own_mapping(&good);
 	assert_int_equal(inspect(w, &good, PATIENCE), 0);
 	worker_free(w);
