@@ -213,6 +213,19 @@ def test_inlined_functions_are_frames(sick, plain):
     assert sql(sick, "SELECT count(*) FROM stack_text WHERE text <> stack_text(stack)") == [[0]]
 
 
+@pytest.mark.parametrize("statement", (
+    "SELECT sum(s.weight), count(t.text) FROM sample AS s JOIN stack_text AS t ON t.stack = s.stack",
+    "SELECT sum(s.weight), count(t.text) FROM stack_text AS t JOIN sample AS s ON s.stack = t.stack WHERE t.text LIKE '%inner%'",
+    "SELECT count(*) FROM sample_named AS n JOIN stack_text AS t ON t.stack = n.stack WHERE n.source = 'fault'",
+    "SELECT count(*) FROM sample AS s JOIN stack_frame AS f ON f.stack = s.stack WHERE f.name = 'main'",
+    "SELECT count(*) FROM process_tick AS a JOIN sample_named AS n ON n.process = a.process AND n.tick = a.tick"))
+def test_joins_decode_the_blocks_once(sick, plain, statement):
+    """No scan of all samples within another: all blocks would be decoded again for each of its rows."""
+    plan = [row[3] for row in sql(sick, "EXPLAIN QUERY PLAN " + statement)]
+    assert not any("INDEX 0" in p for p in plan[1:]), plan
+    assert sql(sick, statement) == [list(r) for r in plain.execute(statement)]
+
+
 @pytest.fixture(scope="session")
 def folder(sick, tmp_path_factory):
     """A recording of two segments."""

@@ -188,9 +188,10 @@ int plain_create_views(sqlite3 *db, const struct plain *q, bool written)
 {
 	(void)q;
 	for (const struct plain_view *v = plain_views; v->name; v++) {
+		const char *body = v->live_sql && !written ? v->live_sql : v->sql;
 		char *sql = v->written_only && !written
 				    ? NULL
-				    : sqlite3_mprintf("CREATE VIEW %s AS %s", v->name, v->sql);
+				    : sqlite3_mprintf("CREATE VIEW %s AS %s", v->name, body);
 		int r = 0;
 
 		if (sql)

@@ -616,15 +616,17 @@ const struct plain_table plain_tables[] = {
 	{ 0 },
 };
 
+/* A cross join, to SQLite, is one whose order it keeps: the samples first, the rest by id. */
+#define SAMPLE_NAMED(join)                                                                       \
+	"SELECT s.tick, s.n, s.time_ns, p.pid, p.comm, t.tid, t.comm AS thread_comm, s.source, " \
+	"s.weight, f.name AS function, f.kind, s.stack, s.state, s.stack_end, s.thread, "        \
+	"t.process FROM sample AS s " join " thread AS t ON t.id = s.thread " join               \
+	" process AS p ON p.id = t.process " join " stack AS k ON k.id = s.stack " join          \
+	" frame AS f ON f.id = k.frame"
+
 const struct plain_view plain_views[] = {
-	{ "sample_named", "samples with process, thread and function",
-	  "SELECT s.tick, s.n, s.time_ns, p.pid, p.comm, t.tid, t.comm AS thread_comm, s.source, "
-	  "s.weight, f.name AS function, f.kind, s.stack, s.state, s.stack_end, s.thread, "
-	  "t.process "
-	  "FROM sample AS s JOIN thread AS t ON t.id = s.thread "
-	  "JOIN process AS p ON p.id = t.process JOIN stack AS k ON k.id = s.stack "
-	  "JOIN frame AS f ON f.id = k.frame",
-	  false },
+	{ "sample_named", "samples with process, thread and function", SAMPLE_NAMED("JOIN"),
+	  SAMPLE_NAMED("CROSS JOIN"), false },
 	{ "stack_frame", "each stack's frames; level 0 is what ran",
 	  "WITH RECURSIVE up(stack, level, at) AS (SELECT id, 0, id FROM stack UNION ALL "
 	  "SELECT up.stack, up.level + 1, k.parent FROM up JOIN stack AS k ON k.id = up.at "
@@ -632,10 +634,11 @@ const struct plain_view plain_views[] = {
 	  "SELECT up.stack, up.level, n.depth, k.frame, f.kind, n.name FROM up "
 	  "JOIN stack AS k ON k.id = up.at JOIN frame AS f ON f.id = k.frame "
 	  "JOIN frame_name AS n ON n.frame = k.frame",
-	  true },
+	  NULL, true },
 	{ "stack_text", "each stack in one text, root first, separated by ;",
 	  "SELECT stack, group_concat(replace(name, ';', ','), ';') AS text FROM "
 	  "(SELECT stack, name FROM stack_frame ORDER BY stack, level DESC, depth) GROUP BY stack",
-	  false },
+	  /* made for the stacks that a statement comes to, not for all */
+	  "SELECT id AS stack, stack_text(id) AS text FROM stack", false },
 	{ 0 },
 };

@@ -112,7 +112,8 @@ extern const struct plain_table plain_tables[];
 /* A view over them; its text names the tables without a schema. */
 struct plain_view {
 	const char *name, *help, *sql; /* what stands behind AS */
-	bool written_only;	       /* kymo sql has a table of that name */
+	const char *live_sql; /* for kymo sql, where it can do better; NULL = sql is for both */
+	bool written_only;    /* kymo sql has a table of that name */
 };
 extern const struct plain_view plain_views[];
 
