@@ -28,3 +28,11 @@ def folded(kymo, path, *args):
         stack, _, count = line.rpartition(" ")
         out.append((stack.split(";"), int(count)))
     return out
+
+
+def has_tick(path):
+    """Whether the recording has begun: all that comes is in it. Of its file neither tables nor name may be there yet."""
+    try:
+        return bool(rows(path, "SELECT 1 FROM tick LIMIT 1"))
+    except sqlite3.OperationalError:
+        return False

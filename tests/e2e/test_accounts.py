@@ -6,12 +6,11 @@ import math
 import os
 import random
 import signal
-import sqlite3
 import subprocess
 import time
 
 import pytest
-from profile import rows
+from profile import has_tick, rows
 
 PYTHON = "/usr/bin/python3.11"
 
@@ -42,11 +41,8 @@ def wait_for_recording(recorder, path):
     deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
         assert recorder.poll() is None, recorder.stderr.read()
-        try:
-            if path.exists() and rows(path, "SELECT count(*) AS n FROM tick")[0]["n"]:
-                return
-        except sqlite3.Error:
-            pass  # its tables are being made
+        if has_tick(path):
+            return
         time.sleep(0.05)
     raise AssertionError("no tick in 90 s")
 

@@ -74,7 +74,7 @@ def test_only_the_cgroup(kymo, group, named):
     path = str(group[0]) if named == "folder" else "/".join(group[0].parts[-2:])
     recorder = kymo.start("record", "-q", "-F", "199", "-o", "c.kymo", "--cgroup", path)
     give_up = time.monotonic() + 60
-    while not profile_started(kymo.cwd / "c.kymo"):
+    while not profile.has_tick(kymo.cwd / "c.kymo"):
         assert recorder.poll() is None and time.monotonic() < give_up, recorder.stderr.read()
         time.sleep(0.1)
     used = {}
@@ -103,13 +103,6 @@ def test_only_the_cgroup(kymo, group, named):
         assert 0.45 < accounts[pid] <= used[pid] + 0.01
     ended = profile.rows(c, "SELECT count(DISTINCT process) AS n FROM process_tick WHERE ended")
     assert ended[0]["n"] == 2
-
-
-def profile_started(path):
-    try:
-        return bool(profile.ticks(path))
-    except Exception:
-        return False
 
 
 @pytest.mark.parametrize("path", ["no/such/cgroup", "/sys/fs/cgroup/no-such", "/etc", "/etc/passwd"])

@@ -11,10 +11,10 @@ import subprocess
 import time
 
 import pytest
-from profile import folded, quality, rows
+from profile import folded, has_tick, quality, rows
 
 PYTHON = "/usr/bin/python3.11"
-WAIT_SECONDS = 30
+WAIT_SECONDS = 60
 
 needs_probes = pytest.mark.skipif(not os.path.exists(PYTHON), reason=f"needs {PYTHON}: a build with probes")
 
@@ -67,7 +67,7 @@ def wait_for(condition, recorder):
 
 def start_recording(kymo, path, *args):
     recorder = kymo.start("record", "-q", "-t", "100", "-o", path, *args)
-    wait_for(lambda: (kymo.cwd / path).exists() and rows(kymo.cwd / path, "SELECT 1 FROM tick"), recorder)
+    wait_for(lambda: has_tick(kymo.cwd / path), recorder)
     return recorder
 
 

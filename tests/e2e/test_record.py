@@ -16,7 +16,7 @@ import time
 
 import pytest
 from conftest import KYMO, NOBODY
-from profile import rows, ticks
+from profile import has_tick, rows, ticks
 
 
 def processes(path):
@@ -127,7 +127,7 @@ def test_a_reader_that_does_not_let_go(kymo):
     p = kymo.start("record", "--tick", 100, "-o", "r.kymo", "--", "sleep", 1.5)
     profile = kymo.cwd / "r.kymo"
     deadline = time.monotonic() + 30
-    while not profile.exists() or not ticks(profile):
+    while not has_tick(profile):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     with contextlib.closing(sqlite3.connect(f"file:{profile}?mode=ro", uri=True)) as db:
