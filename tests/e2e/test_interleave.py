@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Python -> C -> Python in true call order, on every CPython that this machine has, however it came to run."""
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+from contextlib import closing
+
+import pytest
+from conftest import PROGRAMS
+from interpreters import VERSIONS, extension, includes, pyenv, roots, system
+from test_accounts import wait_for_recording
+
+SCRIPT = PROGRAMS / "interleave.py"
+CPU_SECONDS = 0.3  # of each process
+HZ = 997
+STATE_PYTHON = 8
+TOGETHER = 4  # so many take their CPU time at once
+# C functions of the test's own, between two Python frames: by the caller's name
+BETWEEN = {"way": ["c_calls_back"], "__getitem__": ["ext_outer", "ext_inner"]}
+OURS = {name for names in BETWEEN.values() for name in names}
+EMBEDDED = ("3.8", "3.12")
+THREADS = ("3.7", "3.11", "3.13")
+FORKS = ("3.6", "3.9", "3.12")
+DEBIANS = ("3.9", "3.13", "3.14")
+
+
+def script(way, library):
+    return [SCRIPT, way, CPU_SECONDS, library]
+
+
+def embedding(python, compiled):
+    """embed.c with that interpreter's library, which is where the interpreter's own is."""
+    lib = subprocess.run([python, "-c", "import sysconfig; print(sysconfig.get_config_var('LIBDIR'), sysconfig.get_config_var('LDLIBRARY'))"],
+                         text=True, stdout=subprocess.PIPE, check=True).stdout.split()
+    if ".so" not in lib[1]:
+        return None
+    name = lib[1][len("lib"):lib[1].index(".so")]
+    # its functions for the arguments are old, and said to be so
+    return compiled("embed.c", "-Wno-deprecated-declarations", "-fomit-frame-pointer", f"-I{includes(python)}", f"-L{lib[0]}", f"-Wl,-rpath,{lib[0]}",
+                    f"-Wl,--no-as-needed,-l{name}")
+
+
+def in_namespaces(python, library, folder):
+    """A copy that no other mount namespace has, in a pid namespace where its number is another."""
+    return ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c",
+            f"mount -t tmpfs none {folder} && cp {python} {folder}/python && mount -t proc proc /proc && exec {folder}/python {' '.join(map(str, script('main', library)))}"]
+
+
+def in_root(root, version, library):
+    """With the libraries of its own distribution."""
+    for f in (SCRIPT, library):
+        shutil.copy(f, root / "tmp" / f.name)
+    return ["chroot", root, f"/usr/bin/python{version}", f"/tmp/{SCRIPT.name}", "main", CPU_SECONDS, f"/tmp/{library.name}"]
+
+
+def commands(compiled, folder):
+    """name -> (command, environment)"""
+    all_ = {}
+    for version in VERSIONS:
+        python = pyenv(version)
+        if not python:
+            continue
+        library = extension(python, compiled)
+        for way, versions in (("main", VERSIONS), ("thread", THREADS), ("fork", FORKS)):
+            if version in versions:
+                all_[f"{version} {way}"] = [python, *script(way, library)]
+        program = embedding(python, compiled) if version in EMBEDDED else None
+        if program:
+            all_[f"{version} embedded"] = ["env", f"PYTHONHOME={os.path.dirname(os.path.dirname(python))}", program, *script("main", library)]
+    for version, python in system().items():
+        library = extension(python, compiled)
+        all_["system main"] = [python, *script("main", library)]
+        all_["system fork"] = [python, *script("fork", library)]
+        all_["system namespaces"] = in_namespaces(python, library, folder)
+        break
+    for version, root in roots().items():
+        if version in DEBIANS:
+            all_[f"debian {version}"] = in_root(root, version, extension(None, compiled))
+    return all_
+
+
+NAMES = [f"{v} main" for v in VERSIONS] + [f"{v} thread" for v in THREADS] + [f"{v} fork" for v in FORKS] + [f"{v} embedded" for v in EMBEDDED] + \
+    ["system main", "system fork", "system namespaces"] + [f"debian {v}" for v in DEBIANS]
+
+
+class Recorded:
+    """What each of them said, and the recording of all of them as plain tables."""
+
+    def __init__(self, kymo, compiled):
+        path = kymo.cwd / "interleave.kymo"
+        home = kymo.cwd / "namespace"
+        home.mkdir()
+        self.started = {name: subprocess.Popen([str(c) for c in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+                        for name, command in commands(compiled, home).items()}
+        recorder = kymo.start("record", "-q", "-a", "-s", "cpu", "-F", HZ, "-o", path)
+        try:
+            wait_for_recording(recorder, path)
+            self.truth = self.run()
+        finally:
+            for p in self.started.values():
+                p.kill()
+            recorder.send_signal(signal.SIGINT)
+            assert recorder.wait(60) == 0, recorder.stderr.read()
+        self.path = kymo.cwd / "interleave.sqlite"
+        kymo.run("export", "-o", self.path, path)
+        self.load()
+
+    def run(self):
+        running, truth = [], {}
+        for name, p in self.started.items():
+            p.stdin.write("\n")
+            p.stdin.flush()
+            running.append((name, p))
+            if len(running) == TOGETHER:
+                self.end(running.pop(0), truth)
+        while running:
+            self.end(running.pop(0), truth)
+        return truth
+
+    @staticmethod
+    def end(one, truth):
+        name, p = one
+        out = p.communicate(timeout=120)[0]
+        assert p.returncode == 0, (name, p.returncode)
+        truth[name] = [tuple(f) for f in json.loads(out)]
+
+    def stacks(self, name):
+        """[(frames root first, each (is it Python, name, line); how it ended; CPU time)] of the program and its children"""
+        pid = self.started[name].pid
+        sql = f"""WITH RECURSIVE family(pid) AS (SELECT {pid} UNION SELECT p.pid FROM process AS p JOIN family ON p.parent_pid = family.pid)
+                  SELECT s.stack AS stack, s.stack_end AS ended, sum(s.weight) AS ns FROM sample AS s JOIN thread AS t ON t.id = s.thread
+                  JOIN process AS p ON p.id = t.process
+                  WHERE p.pid IN family AND s.source = 'cpu' AND s.state & {STATE_PYTHON} GROUP BY 1, 2"""
+        with closing(sqlite3.connect(self.path)) as db:
+            return [(self.frames(stack), ended, ns) for stack, ended, ns in db.execute(sql)]
+
+    def load(self):
+        """The trees as they are: the views would walk every stack for each question."""
+        with closing(sqlite3.connect(self.path)) as db:
+            self.stack = {i: (parent, frame) for i, parent, frame in db.execute("SELECT id, parent, frame FROM stack")}
+            self.frame = {i: (kind == "python", name or "", line) for i, kind, name, line in db.execute(
+                "SELECT f.id, f.kind, n.name, f.line FROM frame AS f LEFT JOIN function AS n ON n.id = f.function")}
+
+    def frames(self, stack):
+        out = []
+        while stack is not None:
+            stack, frame = self.stack[stack]
+            out.insert(0, self.frame[frame])
+        return out
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory, compiled):
+    from conftest import Kymo
+
+    return Recorded(Kymo(tmp_path_factory.mktemp("interleave")), compiled)
+
+
+def last(name):
+    return name.rpartition(".")[2]
+
+
+def check_python(frames, truth):
+    """The frames that the program knows, each caller at its line: names up to where the stack is at the moment. How many."""
+    python = [(name, line) for is_python, name, line in frames if is_python]
+    n = min(len(python), len(truth))
+    names = [name for name, _ in truth]
+    assert [name for name, _ in python[:n]] == names[:n], (python, truth)
+    assert python[:n - 1] == truth[:n - 1], (python, truth)
+    assert [name for name, _ in python[n:]] in ([], ["see"]), python
+    return n
+
+
+def check_between(frames):
+    """Ours in C, and some of the interpreter's where it called a function from C."""
+    caller, between = None, []
+    for is_python, name, _ in frames:
+        if not is_python:
+            between.append(name)
+            continue
+        ours = [n for n in between if n in OURS]
+        assert ours == (BETWEEN.get(last(caller), []) if caller and name.endswith("_from_c") else []), frames
+        assert between or not name.endswith("_from_c"), frames
+        caller, between = name, []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_true_order(recorded, name):
+    if name not in recorded.truth:
+        pytest.skip(f"{name}: no such interpreter here" + (" (make pythons fetches it)" if name.startswith("debian") else ""))
+    truth = recorded.truth[name]
+    whole = cut = 0
+    for frames, ended, ns in recorded.stacks(name):
+        if not any(is_python and last(f) == "take" for is_python, f, _ in frames):
+            continue
+        if ended != "whole":
+            cut += ns
+            continue
+        n = check_python(frames, truth)
+        check_between(frames)
+        whole += ns if n == len(truth) else 0
+    assert whole >= 0.9 * CPU_SECONDS * 1e9, (whole, cut)
+    assert cut <= 0.01 * whole, (whole, cut)
