@@ -305,7 +305,7 @@ __weak __noinline int python_step(__u32 slot)
 	outermost = boundary && !python_is_generator(s);
 	previous = head_u64(s, s->layout.frame_previous);
 	instruction = head_u64(s, s->layout.frame_instruction);
-	s->python.code = head_u64(s, s->layout.frame_code);
+	s->python.code = head_u64(s, s->layout.frame_code) & ~KYMO_PYTHON_TAG_BITS;
 	s->python.frame = previous;
 	/* From 3.12 on the boundary is a shim. */
 	if ((s->layout.boundary != KYMO_PYTHON_BOUNDARY_OWNER || !boundary) &&

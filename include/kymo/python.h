@@ -14,7 +14,7 @@
 
 /* How a thread state leads to its newest frame. */
 enum kymo_python_frames {
-	KYMO_PYTHON_FRAME_DIRECT = 0, /* *(ts + ts_frame): up to 3.10 (PyFrameObject), 3.13 */
+	KYMO_PYTHON_FRAME_DIRECT = 0, /* *(ts + ts_frame): up to 3.10 (PyFrameObject), 3.13+ */
 	KYMO_PYTHON_FRAME_CFRAME = 1, /* *(*(ts + ts_frame) + cframe_current): 3.11, 3.12 */
 };
 
@@ -26,6 +26,9 @@ enum kymo_python_boundary {
 		2, /* owner (byte) >= boundary_value: 3.12+; a shim, not shown */
 };
 
+/* From 3.14 on a frame's reference to its code has a tag in bits that are zero in addresses. */
+#define KYMO_PYTHON_TAG_BITS	    7ULL
+
 #define KYMO_PYTHON_OWNER_GENERATOR 1 /* FRAME_OWNED_BY_GENERATOR */
 
 /* Where the interpreter keeps the lock, and who holds it. */
@@ -36,7 +39,7 @@ enum kymo_python_gil {
 	KYMO_PYTHON_GIL_INTERP = 3,  /* the interpreter state points to it: 3.12+ */
 };
 
-/* struct _gil_runtime_state is the same from 3.7 to 3.13 (glibc's condition variables and mutexes included). */
+/* struct _gil_runtime_state is the same from 3.7 to 3.14 (glibc's condition variables and mutexes included). */
 #define KYMO_PYTHON_GIL_HOLDER 8 /* last_holder; behind it `locked` (int) */
 #define KYMO_PYTHON_GIL_BYTES  208
 

@@ -344,6 +344,12 @@ static struct late_names *names_get(struct late_names **names)
 	return *names;
 }
 
+static void refuse_python(struct files *f, const struct elf_facts *facts)
+{
+	f->stats.unknown_python = facts->python_hexversion;
+	f->stats.unknown_python_why = python_support(facts);
+}
+
 static void tell_python(struct files *f, const struct file *file, const struct elf_facts *facts)
 {
 	struct kymo_file_key key = { .inode = file->inode, .dev = file->dev };
@@ -351,7 +357,7 @@ static void tell_python(struct files *f, const struct file *file, const struct e
 	int r = python_binary(facts, &binary);
 
 	if (r == -ENOTSUP)
-		f->stats.unknown_python = facts->python_hexversion;
+		refuse_python(f, facts);
 	else if (r == 0)
 		(void)kern_set_python_binary(f->kern, &key, &binary);
 }

@@ -14,6 +14,7 @@
 #include "kern/kern.h"
 #include "merge/merge.h"
 #include "proc/proc.h"
+#include "python/python.h"
 #include "worker/worker.h"
 
 struct files;
@@ -73,11 +74,13 @@ size_t files_without_probes(const struct files *f, enum kymo_source source,
 
 struct files_stats {
 	uint64_t failed_inspect, failed_names, failed_unwind,
-		failed_lines;	 /* jobs that came back with an error, cumulative */
-	uint64_t dropped;	 /* files beyond the bound */
-	uint64_t no_probes;	 /* interpreters without the probes of gc */
-	uint64_t refused_maps;	 /* perf maps that were not read, for whose or what they are */
-	uint32_t unknown_python; /* hexversion of an interpreter without a layout; 0 = none */
+		failed_lines;  /* jobs that came back with an error, cumulative */
+	uint64_t dropped;      /* files beyond the bound */
+	uint64_t no_probes;    /* interpreters without the probes of gc */
+	uint64_t refused_maps; /* perf maps that were not read, for whose or what they are */
+	uint32_t
+		unknown_python; /* hexversion of the last interpreter that cannot be walked; 0 = none */
+	enum python_support unknown_python_why;
 };
 void files_stats(const struct files *f, struct files_stats *ret);
 

@@ -705,6 +705,7 @@ void pipeline_stats(struct pipeline *p, struct pipeline_stats *ret)
 	ret->lost = quality_lost(&p->quality);
 	ret->bytes = p->writer ? writer_bytes(p->writer) : 0;
 	ret->unknown_python = files.unknown_python;
+	ret->unknown_python_why = files.unknown_python_why;
 }
 
 size_t pipeline_without_probes(struct pipeline *p, unsigned source, struct files_python *ret,

@@ -12,6 +12,7 @@
 
 #include "agent/writer.h"
 #include "kern/kern.h"
+#include "python/python.h"
 #include "store/store.h"
 
 struct pipeline;
@@ -53,11 +54,13 @@ int pipeline_finish(struct pipeline *p);
 struct pipeline_stats {
 	uint64_t ticks;
 	uint64_t samples;
-	uint64_t lost;		 /* samples that were taken and not kept, whatever the reason */
-	uint64_t bytes;		 /* of the profile on disk */
-	double cpu_busy;	 /* of all CPUs in the last tick, 0..1 */
-	uint32_t unknown_python; /* hexversion of an interpreter without a layout; 0 = none */
-	bool kernel_names;	 /* kallsyms could be read */
+	uint64_t lost;	 /* samples that were taken and not kept, whatever the reason */
+	uint64_t bytes;	 /* of the profile on disk */
+	double cpu_busy; /* of all CPUs in the last tick, 0..1 */
+	uint32_t
+		unknown_python; /* hexversion of the last interpreter that cannot be walked; 0 = none */
+	enum python_support unknown_python_why;
+	bool kernel_names; /* kallsyms could be read */
 };
 /* Interpreters that were sampled and lack the probes of a source that was asked for. As files_without_probes. */
 struct files_python;

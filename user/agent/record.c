@@ -253,21 +253,41 @@ static void wait_turn(struct recording *r)
 		read_signals(r);
 }
 
+/* Once for each version and reason: `told` has a bit for each minor version, by reason. */
+static void tell_python(struct recording *r, const struct pipeline_stats *stats, uint64_t *told)
+{
+	static const char *const reasons[] = {
+		[PYTHON_SUPPORTED] = "its table of symbols is not whole", /* 3.6, stripped */
+		[PYTHON_VERSION_UNKNOWN] = "layout not known",
+		[PYTHON_FREE_THREADED] = "built without the GIL (free-threaded)",
+		[PYTHON_LIBC_UNKNOWN] = "its C library is not glibc",
+		[PYTHON_LAYOUT_CHANGED] = "layout not that of its version",
+	};
+	uint32_t version = stats->unknown_python, minor = version >> 16 & 0xff;
+	uint64_t bit = 1ULL << (minor & 63);
+
+	static_assert(ARRAY_SIZE(reasons) == PYTHON_SUPPORT_MAX, "a text for each");
+	if ((!version && !stats->unknown_python_why) || told[stats->unknown_python_why] & bit)
+		return;
+	told[stats->unknown_python_why] |= bit;
+	progress_clear(&r->progress);
+	if (version)
+		log_warning("CPython %u.%u: %s, its frames stay native", version >> 24, minor,
+			    reasons[stats->unknown_python_why]);
+	else
+		log_warning("CPython of a version that cannot be told: its frames stay native");
+}
+
 static int run(struct recording *r)
 {
 	struct pipeline_stats stats;
-	uint32_t told_python = 0;
+	uint64_t told_pythons[PYTHON_SUPPORT_MAX] = { 0 };
 	int q = 0;
 
 	while (q == 0 && !finished(r)) {
 		q = pipeline_step(r->pipeline);
 		pipeline_stats(r->pipeline, &stats);
-		if (stats.unknown_python && stats.unknown_python != told_python) {
-			told_python = stats.unknown_python;
-			progress_clear(&r->progress);
-			log_warning("CPython %u.%u: layout not known, its frames stay native",
-				    told_python >> 24, (told_python >> 16) & 0xff);
-		}
+		tell_python(r, &stats, told_pythons);
 		progress_recording(&r->progress, &stats);
 		if (q == 0)
 			wait_turn(r);

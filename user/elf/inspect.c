@@ -98,13 +98,31 @@ static int search_symbols(const struct elf_file *f, struct symbols *s)
 	return 0;
 }
 
-/* 3.11+ exports it; from 3.13 _PyRuntime starts with a table that has it too. */
-static uint32_t hexversion(const struct elf_file *f, const struct symbols *s)
+/* struct _Py_DebugOffsets: a cookie, the version, whether it is free-threaded, then the offsets. */
+enum {
+	DEBUG_VERSION = 1,
+	DEBUG_FREE_THREADED = 2,
+};
+
+/* From 3.13 on _PyRuntime begins with a table of its own layout. */
+static void read_offsets(const struct elf_file *f, const struct symbols *s, struct elf_facts *facts)
 {
-	struct {
-		char cookie[8];
-		uint64_t version;
-	} debug;
+	uint64_t words[ELF_PYTHON_OFFSETS_MAX];
+
+	if (!s->found[WANTED_RUNTIME].vaddr ||
+	    elf_file_read_vaddr(f, s->found[WANTED_RUNTIME].vaddr, words, sizeof(words)) < 0 ||
+	    memcmp(words, "xdebugpy", sizeof(words[0])) != 0 || words[DEBUG_VERSION] >> 24 != 3)
+		return;
+	facts->python_free_threaded = words[DEBUG_FREE_THREADED] != 0;
+	facts->python_offsets_n = ELF_PYTHON_OFFSETS_MAX;
+	for (size_t i = 0; i < ELF_PYTHON_OFFSETS_MAX; i++)
+		facts->python_offsets[i] = words[i] > UINT32_MAX ? UINT32_MAX : (uint32_t)words[i];
+}
+
+/* 3.11+ exports it; the table of offsets has it too. */
+static uint32_t hexversion(const struct elf_file *f, const struct symbols *s,
+			   const struct elf_facts *facts)
+{
 	uint64_t version;
 
 	if (s->found[WANTED_VERSION].vaddr &&
@@ -112,10 +130,8 @@ static uint32_t hexversion(const struct elf_file *f, const struct symbols *s)
 		    0 &&
 	    version >> 24 == 3)
 		return (uint32_t)version;
-	if (s->found[WANTED_RUNTIME].vaddr &&
-	    elf_file_read_vaddr(f, s->found[WANTED_RUNTIME].vaddr, &debug, sizeof(debug)) == 0 &&
-	    memcmp(debug.cookie, "xdebugpy", sizeof(debug.cookie)) == 0 && debug.version >> 24 == 3)
-		return (uint32_t)debug.version;
+	if (facts->python_offsets_n)
+		return facts->python_offsets[DEBUG_VERSION];
 	return python_version_search(f);
 }
 
@@ -139,7 +155,8 @@ static int inspect_python(const struct elf_file *f, struct elf_facts *facts)
 	facts->thread_state_current_vaddr = s.found[WANTED_TSTATE_CURRENT].vaddr;
 	facts->tls_key_vaddr = s.found[WANTED_TLS_KEY].vaddr;
 	facts->interp_head_vaddr = s.found[WANTED_INTERP_HEAD].vaddr;
-	facts->python_hexversion = hexversion(f, &s);
+	read_offsets(f, &s, facts);
+	facts->python_hexversion = hexversion(f, &s, facts);
 	return elf_probes_read(f, facts->probes, &facts->probes_n);
 }
 

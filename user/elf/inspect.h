@@ -15,12 +15,18 @@
 #include "kymo/python.h"
 #include "model/frame.h"
 
+#define ELF_PYTHON_OFFSETS_MAX 52
+
 /* Fixed size, no pointers: it is also the message between the processes. */
 struct elf_facts {
 	struct build_id build_id;
 	bool is_elf;
 	bool has_python; /* _PyRuntime (or 3.6's _PyThreadState_Current) and _PyEval_EvalFrameDefault stand in it */
 	uint32_t python_hexversion; /* PY_VERSION_HEX; 0 = could not be told from the file */
+	bool python_free_threaded;  /* 3.13+: built without the lock */
+	/* The words of the _Py_DebugOffsets with which _PyRuntime begins from 3.13 on; n = 0: none. Larger ones: UINT32_MAX. */
+	uint32_t python_offsets_n;
+	uint32_t python_offsets[ELF_PYTHON_OFFSETS_MAX];
 	uint64_t runtime_vaddr, code_type_vaddr;
 	uint64_t thread_state_current_vaddr, tls_key_vaddr, interp_head_vaddr; /* 3.6; 0 = none */
 	uint64_t text_offset_bias; /* vaddr - file offset of the segment with the eval loop */

@@ -42,6 +42,24 @@ static struct kymo_file_range find_prologue(const struct elf_facts *facts,
 	return ret;
 }
 
+enum python_support python_support(const struct elf_facts *facts)
+{
+	const struct kymo_python_layout *layouts;
+	int row = python_layout_find(facts->python_hexversion);
+
+	/* Objects have another head, code another place: a layout of its own in every respect. */
+	if (facts->python_free_threaded)
+		return PYTHON_FREE_THREADED;
+	if (row < 0)
+		return PYTHON_VERSION_UNKNOWN;
+	/* Where other C libraries keep the values of pthread keys is not known. */
+	if (!facts->gnu_libc)
+		return PYTHON_LIBC_UNKNOWN;
+	python_layouts(&layouts);
+	return python_offsets_agree(facts, &layouts[row]) ? PYTHON_SUPPORTED
+							  : PYTHON_LAYOUT_CHANGED;
+}
+
 int python_binary(const struct elf_facts *facts, struct kymo_python_binary *ret)
 {
 	struct kymo_python_binary binary = { 0 };
@@ -50,10 +68,9 @@ int python_binary(const struct elf_facts *facts, struct kymo_python_binary *ret)
 
 	if (!facts->is_elf || !facts->has_python)
 		return -ENOENT;
-	row = python_layout_find(facts->python_hexversion);
-	/* Where other C libraries keep the values of pthread keys is not known. */
-	if (row < 0 || !facts->gnu_libc)
+	if (python_support(facts) != PYTHON_SUPPORTED)
 		return -ENOTSUP;
+	row = python_layout_find(facts->python_hexversion);
 	python_layouts(&layouts);
 	r = find_key(facts, &layouts[row], &binary);
 	if (r < 0)

@@ -17,7 +17,18 @@
 /* The table of layouts: index -> row. The index is also the kernel map's. */
 size_t python_layouts(const struct kymo_python_layout **ret);
 
-/* Fills *ret from a file's facts. -ENOTSUP for a version without a layout (say so once), -ENOENT when it is no interpreter. */
+/* Whether an interpreter's frames can be walked, or why not. */
+enum python_support {
+	PYTHON_SUPPORTED,
+	PYTHON_VERSION_UNKNOWN, /* no layout for it */
+	PYTHON_FREE_THREADED,	/* built without the lock */
+	PYTHON_LIBC_UNKNOWN,	/* a C library that is not glibc */
+	PYTHON_LAYOUT_CHANGED, /* its own table of offsets says otherwise than ours of its version */
+	PYTHON_SUPPORT_MAX,
+};
+enum python_support python_support(const struct elf_facts *facts);
+
+/* Fills *ret from a file's facts. -ENOTSUP where it cannot be walked (say so once), -ENOENT when it is no interpreter. */
 int python_binary(const struct elf_facts *facts, struct kymo_python_binary *ret);
 
 /*

@@ -135,6 +135,7 @@ static bool bools_are_sound(const uint8_t *facts)
 		offsetof(struct elf_facts, has_python),
 		offsetof(struct elf_facts, eval_frame_pointers),
 		offsetof(struct elf_facts, gnu_libc),
+		offsetof(struct elf_facts, python_free_threaded),
 	};
 
 	for (size_t i = 0; i < sizeof(at) / sizeof(at[0]); i++)

@@ -29,7 +29,7 @@ static const struct kymo_python_layout *layout_of(const struct kymo_python_binar
 static void each_version_has_its_row(void **state)
 {
 	(void)state;
-	for (uint32_t minor = 6; minor <= 13; minor++) {
+	for (uint32_t minor = 6; minor <= 14; minor++) {
 		struct elf_facts facts = facts_of(0x030007f0 | minor << 16 | 0x400);
 		struct kymo_python_binary b;
 
@@ -133,6 +133,48 @@ static void what_is_not_known_is_refused(void **state)
 	assert_int_equal(b.layout, 1234);
 }
 
+/* The words of 3.14's table; it wins over what we believe of that version. */
+static void the_interpreters_own_table_is_asked(void **state)
+{
+	struct elf_facts facts = facts_of(0x030e0af0);
+	const struct {
+		uint8_t word;
+		uint16_t value;
+	} words[] = { { 15, 16 },  { 25, 16 },	{ 26, 72 }, { 27, 152 }, { 32, 8 },
+		      { 33, 0 },   { 34, 56 },	{ 36, 74 }, { 40, 112 }, { 41, 120 },
+		      { 42, 128 }, { 43, 136 }, { 44, 68 }, { 48, 208 } };
+	struct kymo_python_binary b;
+
+	(void)state;
+	facts.python_offsets_n = ELF_PYTHON_OFFSETS_MAX;
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		facts.python_offsets[words[i].word] = words[i].value;
+	assert_int_equal(python_support(&facts), PYTHON_SUPPORTED);
+	assert_int_equal(python_binary(&facts, &b), 0);
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		facts.python_offsets[words[i].word] += 8;
+		assert_int_equal(python_support(&facts), PYTHON_LAYOUT_CHANGED);
+		assert_int_equal(python_binary(&facts, &b), -ENOTSUP);
+		facts.python_offsets[words[i].word] -= 8;
+	}
+}
+
+static void the_reason_is_told(void **state)
+{
+	struct elf_facts facts = facts_of(0x030d00f0);
+	struct kymo_python_binary b;
+
+	(void)state;
+	facts.python_free_threaded = true;
+	assert_int_equal(python_support(&facts), PYTHON_FREE_THREADED);
+	assert_int_equal(python_binary(&facts, &b), -ENOTSUP);
+	facts = facts_of(0x030f00f0);
+	assert_int_equal(python_support(&facts), PYTHON_VERSION_UNKNOWN);
+	facts = facts_of(0x030e00f0);
+	facts.gnu_libc = false;
+	assert_int_equal(python_support(&facts), PYTHON_LIBC_UNKNOWN);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -141,6 +183,8 @@ int main(void)
 		cmocka_unit_test(rows_fit_what_is_read),
 		cmocka_unit_test(key_and_lock_are_found),
 		cmocka_unit_test(what_is_not_known_is_refused),
+		cmocka_unit_test(the_interpreters_own_table_is_asked),
+		cmocka_unit_test(the_reason_is_told),
 	};
 
 	return cmocka_run_group_tests_name("python binary", tests, NULL, NULL);

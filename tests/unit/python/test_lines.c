@@ -113,7 +113,7 @@ static void library_lines_are_right(void **state)
 
 /* ---- tables that lie ---- */
 
-static const uint16_t versions[] = { 0x0306, 0x0309, 0x030a, 0x030b, 0x030c, 0x030d };
+static const uint16_t versions[] = { 0x0306, 0x0309, 0x030a, 0x030b, 0x030c, 0x030d, 0x030e };
 
 static void an_empty_table_is_the_first_line(void **state)
 {
@@ -163,6 +163,7 @@ int main(void)
 		VERSION("3.11"),
 		VERSION("3.12"),
 		VERSION("3.13"),
+		VERSION("3.14"),
 		cmocka_unit_test(library_lines_are_right),
 		cmocka_unit_test(an_empty_table_is_the_first_line),
 		cmocka_unit_test(random_tables_end),

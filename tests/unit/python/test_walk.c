@@ -236,6 +236,7 @@ int main(int argc, char **argv)
 		VERSION("3.11"),
 		VERSION("3.12"),
 		VERSION("3.13"),
+		VERSION("3.14"),
 		cmocka_unit_test(live_stacks_are_right),
 		cmocka_unit_test(a_cycle_of_frames_ends_too_deep),
 		cmocka_unit_test(a_cycle_of_shims_ends),

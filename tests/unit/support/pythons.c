@@ -29,7 +29,7 @@ void pythons_find(struct pythons *ret)
 	size_t cap = 0;
 
 	*ret = (struct pythons){ 0 };
-	for (int minor = 6; minor <= 13; minor++) {
+	for (int minor = 6; minor <= 14; minor++) {
 		snprintf(pattern, sizeof(pattern), "/usr/bin/python3.%d", minor);
 		add(ret, &cap, pattern);
 		snprintf(pattern, sizeof(pattern), "%s%s/versions/3.%d.*/bin/python3.%d",

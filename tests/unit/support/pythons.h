@@ -10,7 +10,7 @@ struct pythons {
 	size_t n;
 };
 
-/* /usr/bin/python3.N, and $PYENV_ROOT or ~/.pyenv: 3.6 to 3.13 each. */
+/* /usr/bin/python3.N, and $PYENV_ROOT or ~/.pyenv: 3.6 to 3.14 each. */
 void pythons_find(struct pythons *ret);
 void pythons_release(struct pythons *p);
 
