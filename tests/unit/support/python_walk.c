@@ -11,8 +11,8 @@ static int walk_all(struct scratch *s, struct walk_result *ret, bool rest)
 	int end = python_begin(0);
 
 	ret->active = s->python.active;
-	/* Each eval loop is a native frame, of which the kernel side takes no more than so many. */
-	for (int i = 0; i < KYMO_USER_FRAMES_MAX && !end && s->python.active && !s->python.done;
+	/* Each eval loop is a native frame, of which the kernel side takes no more than so many: the next one says so. */
+	for (int i = 0; i <= KYMO_USER_FRAMES_MAX && !end && s->python.active && !s->python.done;
 	     i++) {
 		__u16 before = s->record.head.user_frames;
 
