@@ -87,6 +87,40 @@ def recorded(tmp_path_factory):
     return k.cwd / "r.kymo"
 
 
+@pytest.mark.parametrize("arguments, word", [
+    (("record",), "root"),
+    (("record", "-p", "1", "-d", "1"), "root"),
+    (("record", "--rotate", "1s", "-o", "d"), "root"),
+    (("record", "-o", "x.svg", "--", "true"), "root"),
+    *(((*reader, "root.kymo"), "root.kymo: Permission denied") for reader in READERS),
+    (("sql", "root.kymo", "SELECT 1"), "root.kymo: Permission denied"),
+    (("info", "closed"), "closed: Permission denied"),
+    (("info", "closed/r.kymo"), "closed/r.kymo: Permission denied"),
+    *((("export", "-o", f"closed/out.{form}", "open.kymo"), "cannot be written: Permission denied") for form in ("svg", "folded", "db")),
+], ids=lambda a: " ".join(a) if isinstance(a, tuple) else "")
+def test_an_ordinary_user_is_told_why_not(kymo, recorded, arguments, word):
+    for name, mode in (("root.kymo", 0o600), ("open.kymo", 0o644), ("closed/r.kymo", 0o644)):
+        (kymo.cwd / name).parent.mkdir(exist_ok=True)
+        shutil.copy(recorded, kymo.cwd / name)
+        (kymo.cwd / name).chmod(mode)
+    (kymo.cwd / "closed").chmod(0o700)
+    before = sorted(kymo.cwd.rglob("*"))
+    r = subprocess.run([KYMO, *arguments], cwd=kymo.cwd, user=NOBODY, group=NOBODY, extra_groups=[], capture_output=True, text=True,
+                       timeout=60)
+    refused(r, word)
+    assert sorted(kymo.cwd.rglob("*")) == before
+
+
+def test_an_ordinary_user_reads(kymo, recorded):
+    """In a folder in which nothing can be written."""
+    shutil.copy(recorded, kymo.cwd / "open.kymo")
+    (kymo.cwd / "open.kymo").chmod(0o644)
+    for reader in (*READERS, ("sql",)):
+        r = subprocess.run([KYMO, *reader, "open.kymo"], cwd=kymo.cwd, user=NOBODY, group=NOBODY, extra_groups=[], capture_output=True,
+                           text=True, timeout=60)
+        assert r.returncode == 0 and r.stdout and not r.stderr, (reader, r.stderr)
+
+
 @pytest.mark.parametrize("reader", READERS, ids=lambda r: r[0] + r[-1])
 @pytest.mark.parametrize("bad", ["missing", "empty", "random", "truncated", "foreign", "text", "folder", "fifo", "unreadable"])
 def test_bad_profiles(kymo, recorded, reader, bad):
