@@ -3,9 +3,11 @@
 
 import gzip
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
+import time
 
 import pytest
 from conftest import KYMO
@@ -166,3 +168,17 @@ def test_pprof_itself_reads_it(profiles, tmp_path):
     # One tick of ten had 31 % memory pressure.
     assert "1s, 10.00% of 10s total" in go_pprof(path, "-top", "-tagfocus=psi_mem_some=20:40")
     assert "main" in go_pprof(path, "-traces", "-tagfocus=process=web")
+
+
+@pytest.mark.parametrize("form", ["folded", "svg", "pprof", "speedscope"])
+def test_killed_export_leaves_nothing(profiles, tmp_path, form):
+    """Neither a part of the file asked for nor one of another name."""
+    out = tmp_path / "out"
+    for i in range(12):
+        with subprocess.Popen([KYMO, "export", "--format", form, "-o", out, profiles / "small.kymo"]) as p:
+            time.sleep(i / 1000)
+            p.kill()
+        assert os.listdir(tmp_path) in ([], ["out"])
+        if out.exists():
+            assert out.stat().st_size > 0
+            out.unlink()

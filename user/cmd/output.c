@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,12 +15,15 @@
 #include "base/log.h"
 #include "cmd/screen.h"
 
+#define NAMES_TRIED 100
+
 /* A new file beside the one asked for, which it replaces when it is whole. */
 struct output {
 	FILE *file; /* onto fd */
 	int fd;
-	int error;		/* of the first failed write: stdio forgets it */
-	char *path, *temporary; /* NULL for what is written directly */
+	int error;	 /* of the first failed write: stdio forgets it */
+	char *path;	 /* NULL for what is written directly */
+	char *temporary; /* the new file's name; NULL while it has none */
 };
 
 static void output_release(struct output *o)
@@ -68,6 +73,62 @@ static bool is_standard_output(const char *path)
 		there.st_dev == out.st_dev && there.st_ino == out.st_ino);
 }
 
+/*
+ * A file without a name in the folder of the one asked for: of one that is killed nothing stays. -errno where the file system has
+ * none.
+ */
+static int open_unnamed(struct output *o, const char *path)
+{
+	_cleanup_free_ char *folder = strdup(path);
+	char *slash = folder ? strrchr(folder, '/') : NULL;
+	int fd;
+
+	if (!folder)
+		return -ENOMEM;
+	/* The way to a name for it. */
+	if (access("/proc/self/fd", X_OK) < 0)
+		return -errno;
+	if (slash)
+		slash[slash == folder] = '\0';
+	fd = open(slash ? folder : ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+	if (fd < 0)
+		return -errno;
+	o->path = strdup(path);
+	if (!o->path) {
+		close(fd);
+		return -ENOMEM;
+	}
+	return fd;
+}
+
+/* A link does not replace a file: where there is one, it gets another name for a moment, to be renamed. */
+static int give_name(struct output *o)
+{
+	char file[32];
+
+	snprintf(file, sizeof(file), "/proc/self/fd/%d", o->fd);
+	if (linkat(AT_FDCWD, file, AT_FDCWD, o->path, AT_SYMLINK_FOLLOW) == 0)
+		return 0;
+	if (errno != EEXIST)
+		return -errno;
+	for (int i = 0; i < NAMES_TRIED; i++) {
+		uint32_t number;
+
+		if (getrandom(&number, sizeof(number), 0) != sizeof(number))
+			return -EIO;
+		if (asprintf(&o->temporary, "%s.%06" PRIx32, o->path, number & 0xffffff) < 0) {
+			o->temporary = NULL;
+			return -ENOMEM;
+		}
+		if (linkat(AT_FDCWD, file, AT_FDCWD, o->temporary, AT_SYMLINK_FOLLOW) == 0)
+			return 0;
+		free(TAKE_PTR(o->temporary));
+		if (errno != EEXIST)
+			return -errno;
+	}
+	return -EEXIST;
+}
+
 /* A descriptor of the new file, or -errno. */
 static int open_beside(struct output *o, const char *path)
 {
@@ -89,7 +150,7 @@ static int open_beside(struct output *o, const char *path)
 }
 
 /* The descriptor to write to, or -errno. */
-static int open_output(struct output *o, const char *path)
+static int open_output(struct output *o, const char *path, bool by_name)
 {
 	int fd;
 
@@ -97,15 +158,15 @@ static int open_output(struct output *o, const char *path)
 		fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
 	else if (is_special(path))
 		fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOCTTY);
-	else
+	else if (by_name || (fd = open_unnamed(o, path)) < 0)
 		return open_beside(o, path);
 	return fd < 0 ? -errno : fd;
 }
 
-static int output_open(struct output *o, const char *path)
+static int output_open(struct output *o, const char *path, bool by_name)
 {
 	static const cookie_io_functions_t functions = { .write = output_write };
-	int fd = open_output(o, path);
+	int fd = open_output(o, path, by_name);
 
 	if (fd < 0)
 		return fd;
@@ -116,8 +177,14 @@ static int output_open(struct output *o, const char *path)
 
 static int output_finish(struct output *o)
 {
+	int r = 0;
+
 	if (fflush(o->file) != 0 || ferror(o->file))
 		return o->error ? o->error : -EIO;
+	if (o->path && !o->temporary)
+		r = give_name(o);
+	if (r < 0)
+		return r;
 	if (close(TAKE_FD(o->fd)) < 0) /* some file systems tell here that they are full */
 		return -errno;
 	if (!o->temporary)
@@ -155,7 +222,8 @@ int output_export(const char *path, const struct exporter *format, struct profil
 {
 	_cleanup_(output_release) struct output out = { .fd = -1 };
 	_cleanup_free_ char *message = NULL;
-	int r = output_open(&out, path);
+	/* SQLite makes files of its own beside it. */
+	int r = output_open(&out, path, format->write_file != NULL);
 
 	if (r == 0)
 		r = format->write_file ? write_file(&out, format, p, sel, &message)

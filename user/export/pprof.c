@@ -18,6 +18,7 @@
 #include "base/version.h"
 #include "export/formats.h"
 #include "export/gzip.h"
+#include "export/pprof_groups.h"
 #include "export/proto.h"
 #include "model/sample.h"
 #include "query/metric.h"
@@ -62,50 +63,33 @@ enum {
 #define STACK_MAX 4096
 /* The one frame of samples without any: else pprof counts them in its total alone. */
 #define NO_STACK UINT32_MAX
-/* Distinct samples that are summed at a time: a pprof file may hold equal ones, they add up. */
-#define GROUPS_MAX 100000
 /* Binaries get address ranges of their own, as in one large process. */
 #define MAPPING_BITS 40
 
 static const enum metric pressures[] = { METRIC_PSI_CPU_SOME, METRIC_PSI_MEM_SOME,
 					 METRIC_PSI_IO_SOME };
 static const char *const pressure_names[] = { "psi_cpu_some", "psi_mem_some", "psi_io_some" };
-#define PRESSURES_N	ARRAY_SIZE(pressures)
-#define PRESSURE_ABSENT UINT8_MAX
-
-struct group_key {
-	uint32_t segment, stack, thread;
-	uint16_t source;
-	uint8_t pressure[PRESSURES_N]; /* percent, rounded */
-	uint8_t direction;	       /* of source io: enum */
-	uint8_t pad[2];
-};
+static_assert(ARRAY_SIZE(pressures) == PPROF_PRESSURES, "each has its place in the key");
 
 enum { DIRECTION_NONE, DIRECTION_READ, DIRECTION_WRITE };
 
 /* Of the counters: those of causes are the sources' own. */
 #define SEEN_N (VALUE_MAX - VALUE_SEEN_CPU)
 
-struct group {
-	uint64_t count, weight, seen[SEEN_N];
-	const struct process *process;
-	const struct thread *thread;
-};
-
 struct pprof {
 	struct profile *profile;
 	struct gzip *gzip;
 	struct strings *strings;
-	struct hmap groups;    /* group_key -> group */
+	struct pprof_groups groups;
 	struct hmap locations; /* (segment, frame id) -> id */
 	struct hmap functions; /* (name, file, line) as string ids -> id */
 	struct hmap mappings;  /* binary's path and build-id as string ids -> id */
 	/* Index of a source's first value, of a counter's; -1 = none was recorded. */
 	int value_of[KYMO_SOURCE_MAX], seen_at[SEEN_N];
-	unsigned values_n;
+	unsigned values_n, first_seen; /* the counters are the last of the values */
 	uint64_t page_bytes;
 	size_t tick; /* whose pressures these are, + 1 */
-	uint8_t pressure[PRESSURES_N];
+	uint8_t pressure[PPROF_PRESSURES];
 	struct buf tables; /* mappings, locations, functions: behind the samples */
 	struct buf sample, part, inner, lines, build_id;
 	struct query_frame frames[STACK_MAX];
@@ -116,7 +100,7 @@ static void pprof_free(struct pprof *w)
 	gzip_free(w->gzip);
 	if (w->strings)
 		strings_free(w->strings);
-	hmap_release(&w->groups);
+	pprof_groups_release(&w->groups);
 	hmap_release(&w->locations);
 	hmap_release(&w->functions);
 	hmap_release(&w->mappings);
@@ -336,25 +320,26 @@ static int add_label(struct pprof *w, const char *key, const char *text, uint64_
 	return proto_message(&w->sample, SAMPLE_LABEL, &w->part);
 }
 
-static int add_labels(struct pprof *w, const struct group_key *key, const struct group *g)
+static int add_labels(struct pprof *w, const struct pprof_key *key, const struct pprof_group *g)
 {
+	bool by_id = w->groups.detail < PPROF_NAMES;
 	int r = add_label(w, "process", g->process->comm, 0, "");
 
-	if (r == 0)
+	if (r == 0 && by_id)
 		r = add_label(w, "pid", NULL, g->process->pid, "");
 	if (r == 0)
 		r = add_label(w, "thread", g->thread->comm, 0, "");
-	if (r == 0)
+	if (r == 0 && by_id)
 		r = add_label(w, "tid", NULL, g->thread->tid, "");
 	if (r == 0 && key->direction)
 		r = add_label(w, "io", key->direction == DIRECTION_WRITE ? "write" : "read", 0, "");
-	for (size_t i = 0; r == 0 && i < PRESSURES_N; i++)
-		if (key->pressure[i] != PRESSURE_ABSENT)
+	for (size_t i = 0; r == 0 && i < PPROF_PRESSURES; i++)
+		if (key->pressure[i] != PPROF_PRESSURE_ABSENT)
 			r = add_label(w, pressure_names[i], NULL, key->pressure[i], "percent");
 	return r;
 }
 
-static int add_locations(struct pprof *w, const struct group_key *key)
+static int add_locations(struct pprof *w, const struct pprof_key *key)
 {
 	const struct query_row row = { .segment = key->segment, .stack = key->stack };
 	size_t n = query_stack(w->profile, &row, w->frames, STACK_MAX);
@@ -378,13 +363,7 @@ static uint64_t bounded(uint64_t v)
 	return v > INT64_MAX ? INT64_MAX : v;
 }
 
-static void add_bounded(uint64_t *sum, uint64_t v)
-{
-	if (__builtin_add_overflow(*sum, v, sum))
-		*sum = UINT64_MAX;
-}
-
-static int add_values(struct pprof *w, const struct group_key *key, const struct group *g)
+static int add_values(struct pprof *w, const struct pprof_key *key, const struct pprof_group *g)
 {
 	uint64_t all[2 * KYMO_SOURCE_MAX + SEEN_N] = { 0 };
 	int r = 0;
@@ -393,14 +372,14 @@ static int add_values(struct pprof *w, const struct group_key *key, const struct
 	all[w->value_of[key->source] + 1] = g->weight;
 	for (unsigned i = 0; i < SEEN_N; i++)
 		if (w->seen_at[i] >= 0)
-			all[w->seen_at[i]] = g->seen[i];
+			all[w->seen_at[i]] = g->seen[(unsigned)w->seen_at[i] - w->first_seen];
 	buf_clear(&w->part);
 	for (unsigned i = 0; r == 0 && i < w->values_n; i++)
 		r = buf_put_varint(&w->part, bounded(all[i]));
 	return r < 0 ? r : proto_bytes(&w->sample, SAMPLE_VALUE, w->part.data, w->part.size);
 }
 
-static int write_sample(struct pprof *w, const struct group_key *key, const struct group *g)
+static int write_sample(struct pprof *w, const struct pprof_key *key, const struct pprof_group *g)
 {
 	int r;
 
@@ -419,13 +398,13 @@ static int write_groups(struct pprof *w)
 	void *group;
 	size_t pos = 0;
 
-	while (hmap_next(&w->groups, &pos, &key, &group)) {
+	while (hmap_next(&w->groups.map, &pos, &key, &group)) {
 		int r = write_sample(w, key, group);
 
 		if (r < 0)
 			return r;
 	}
-	hmap_clear(&w->groups);
+	hmap_clear(&w->groups.map);
 	return 0;
 }
 
@@ -437,10 +416,10 @@ static void read_pressures(struct pprof *w, size_t tick)
 	if (w->tick == tick + 1)
 		return;
 	ticks = profile_ticks(w->profile, &n);
-	for (size_t i = 0; i < PRESSURES_N; i++) {
+	for (size_t i = 0; i < PPROF_PRESSURES; i++) {
 		double value;
 
-		w->pressure[i] = PRESSURE_ABSENT;
+		w->pressure[i] = PPROF_PRESSURE_ABSENT;
 		if (metric_value(pressures[i], &ticks[tick], &value))
 			w->pressure[i] = value <= 0	? 0
 					 : value >= 100 ? 100
@@ -452,11 +431,12 @@ static void read_pressures(struct pprof *w, size_t tick)
 static int take_row(void *data, const struct query_row *row)
 {
 	struct pprof *w = data;
-	struct group_key key = { .segment = row->segment,
+	struct pprof_key key = { .segment = row->segment,
 				 .stack = row->stack,
-				 .thread = row->thread_index,
+				 .who = row->thread_index,
 				 .source = row->row->source };
-	struct group *g;
+	struct pprof_group *g;
+	int r;
 
 	if (row->row->source >= KYMO_SOURCE_MAX || w->value_of[row->row->source] < 0)
 		return 0;
@@ -465,23 +445,22 @@ static int take_row(void *data, const struct query_row *row)
 								      : DIRECTION_READ;
 	read_pressures(w, row->tick);
 	memcpy(key.pressure, w->pressure, sizeof(key.pressure));
-	if (w->groups.count >= GROUPS_MAX) {
-		int r = write_groups(w);
-
-		if (r < 0)
-			return r;
+	r = pprof_groups_get(&w->groups, key, row, &g);
+	if (r == -ENOSPC) {
+		/* A pprof file may hold equal samples: they add up. */
+		r = write_groups(w);
+		if (r == 0)
+			r = pprof_groups_get(&w->groups, key, row, &g);
 	}
-	g = hmap_put(&w->groups, &key, NULL);
-	if (!g)
-		return -ENOMEM;
-	add_bounded(&g->count, row->row->count);
-	add_bounded(&g->weight, row->row->weight);
+	if (r < 0)
+		return r;
+	pprof_add(&g->count, row->row->count);
+	pprof_add(&g->weight, row->row->weight);
 	for (unsigned i = 0; i < SEEN_N; i++)
 		if (values[VALUE_SEEN_CPU + i].source == row->row->source && w->seen_at[i] >= 0)
-			add_bounded(&g->seen[i], value_weight((enum value_id)(VALUE_SEEN_CPU + i),
-							      row->row, w->page_bytes));
-	g->process = row->process;
-	g->thread = row->thread;
+			pprof_add(&g->seen[(unsigned)w->seen_at[i] - w->first_seen],
+				  value_weight((enum value_id)(VALUE_SEEN_CPU + i), row->row,
+					       w->page_bytes));
 	return 0;
 }
 
@@ -549,6 +528,7 @@ static int write_types(struct pprof *w, enum value_id asked)
 	for (unsigned s = 1; s < KYMO_SOURCE_MAX; s++)
 		if (write_source_types(w, s) < 0)
 			return -ENOMEM;
+	w->first_seen = w->values_n;
 	for (unsigned i = 0; i < SEEN_N; i++) {
 		const struct value *v = &values[VALUE_SEEN_CPU + i];
 
@@ -558,7 +538,7 @@ static int write_types(struct pprof *w, enum value_id asked)
 		if (write_value_type(w, PROFILE_SAMPLE_TYPE, v->name, unit_name(v->unit)) < 0)
 			return -ENOMEM;
 	}
-	return 0;
+	return pprof_groups_init(&w->groups, w->values_n - w->first_seen);
 }
 
 /* Readers refuse a file for one text that is no UTF-8: names are foreign, and those cut short may end amid a letter. */
@@ -580,12 +560,20 @@ static int write_strings(struct pprof *w)
 /* What is known of the recording, a line each: pprof's -comments. */
 static int write_comments(struct pprof *w)
 {
+	static const char *const details[PPROF_DETAIL_MAX] = {
+		[PPROF_TENS] = "labels: pressure in steps of 10 percent",
+		[PPROF_NAMES] = "labels: pressure in steps of 10 percent, no pid and tid",
+		[PPROF_STACKS] = "labels: no pressure, no pid and tid",
+	};
 	static const char *const keys[] = { "host", "kernel", "cpus", "sources", "selection" };
 	uint32_t id;
 	char text[200];
 
 	if (intern(w, "kymo " KYMO_VERSION, &id) < 0 ||
 	    proto_u64(&w->tables, PROFILE_COMMENT, id) < 0)
+		return -ENOMEM;
+	if (details[w->groups.detail] && (intern(w, details[w->groups.detail], &id) < 0 ||
+					  proto_u64(&w->tables, PROFILE_COMMENT, id) < 0))
 		return -ENOMEM;
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
 		const char *value = profile_meta(w->profile, keys[i]);
@@ -627,7 +615,6 @@ static int pprof_new(FILE *out, struct profile *p, struct pprof **ret)
 	if (!w)
 		return -ENOMEM;
 	w->profile = p;
-	hmap_init(&w->groups, sizeof(struct group_key), sizeof(struct group), 0);
 	hmap_init(&w->locations, 2 * sizeof(uint32_t), sizeof(uint32_t), 0);
 	hmap_init(&w->functions, 3 * sizeof(uint32_t), sizeof(uint32_t), 0);
 	hmap_init(&w->mappings, 2 * sizeof(uint32_t), sizeof(uint32_t), 0);
