@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from conftest import NOBODY, ROOT
 
-TOOLS = ("sh", "dirname", "id", "sed", "grep", "cut", "tr")
+TOOLS = ("sh", "dirname", "env", "id", "sed", "grep", "cut", "tr")
 
 
 @pytest.fixture
@@ -35,3 +35,14 @@ def test_demo_without_root_or_sudo(bare):
     assert r.stdout == "" and r.stderr.count("\n") == 1
     assert "root" in r.stderr and "sudo" in r.stderr
     assert list((bare.cwd / "traces").iterdir()) == []
+
+
+@pytest.mark.parametrize("broken, exit_code, said", [("golang-go", 0, "setup: going on without golang-go, "),
+                                                     ("git", 1, "setup: apt-get could not install git")])
+def test_deps_that_cannot_be_installed(bare, broken, exit_code, said):
+    """What only some tests use may be absent; what the build needs may not."""
+    (bare.cwd / "bin" / "apt-get").write_text(f'#!/bin/sh\nfor a; do [ "$a" != {broken} ] || exit 100; done\n')
+    (bare.cwd / "bin" / "apt-cache").write_text("#!/bin/sh\necho '  Candidate: 1.0'\n")
+    r = subprocess.run([bare.cwd / "setup", "deps"], env={"PATH": str(bare.cwd / "bin")}, capture_output=True, text=True)
+    assert r.returncode == exit_code, r.stdout + r.stderr
+    assert said in r.stdout + r.stderr and "?" not in r.stdout + r.stderr

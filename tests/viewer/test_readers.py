@@ -106,7 +106,9 @@ def test_pprof_reads_hostile_names(go, make_profile, tmp_path):
     out = tmp_path / "x.pb.gz"
     kymo("export", "-o", out, tmp_path / "h.kymo")
     assert raw_sums(go(out, "-raw", "-symbolize=none"))["cpu"] == total(tmp_path / "h.kymo", "cpu")["weight"]
-    assert "script" in go(out, "-top")
+    top = go(out, "-top", "-nodecount=0")
+    assert "script" in top
+    assert "<module>" in top and "<unknown>" not in top
 
 
 # ---- the formats of one value ----

@@ -23,6 +23,7 @@ static const struct depth losses[] = { { INT_MAX, 0 }, { 2, 0 }, { 1, 0 }, { 0, 
 static size_t kept_word(const char *at)
 {
 	static const char *const words[] = { "(anonymous namespace)",
+					     "(inlined)",
 					     "operator()",
 					     "operator<=>",
 					     "operator<<=",

@@ -12,6 +12,8 @@
 /* Kills that are told one by one in a tick; programs of a storm. */
 #define KILLS_MAX    5
 #define PROGRAMS_MAX 3
+/* A name with less room than this is left out. */
+#define NAME_COLUMNS_MIN 6
 
 static uint64_t number_of(const char *object, const char *key)
 {
@@ -20,6 +22,35 @@ static uint64_t number_of(const char *object, const char *key)
 	if (!json_get_number(json_member(object, key), &v) || v <= 0)
 		return 0;
 	return v < 2e18 ? (uint64_t)v : 2000000000000000000; /* three of them add up */
+}
+
+/*
+ * " before" and the text, when there is one, cut to `columns`: figures stand behind and between names, and are
+ * never cut. Nothing where there is no room. 0 or -ENOMEM.
+ */
+static int append_cut(struct buf *b, const char *before, const char *object, const char *key,
+		      size_t columns)
+{
+	_cleanup_(buf_release) struct buf text = { 0 };
+	int r = json_get_text(json_member(object, key), &text);
+
+	if (r == -ENOMEM)
+		return r;
+	if (r < 0 || text.size == 0 || columns < strlen(before) + NAME_COLUMNS_MIN)
+		return 0;
+	r = buf_append_str(b, before);
+	if (r < 0 || !buf_str(&text))
+		return -ENOMEM;
+	return append_text(b, buf_str(&text), columns - strlen(before), false);
+}
+
+/* Of the screen's columns, what is left when `b` and `more` have been printed. */
+static size_t room(const struct screen *s, int indent, struct buf *b, const struct buf *more)
+{
+	size_t used = (size_t)indent + (buf_str(b) ? safe_width(buf_str(b)) : 0) +
+		      (more ? more->size : 0);
+
+	return s->columns > used ? s->columns - used : 0;
 }
 
 /* " before" and the text, when there is one. 0 or -ENOMEM. */
@@ -64,9 +95,9 @@ static int print_kill(struct screen *s, int indent, const struct query_event *e)
 	if (r == 0)
 		r = append_member(&b, ", limit: ", e->fields, "scope");
 	if (r == 0)
-		r = append_member(&b, " ", e->fields, "cgroup");
+		r = append_cut(&b, " ", e->fields, "cgroup", room(s, indent, &b, NULL));
 	if (r == 0)
-		r = append_member(&b, "; asked for by ", allocator, "comm");
+		r = append_cut(&b, "; asked for by ", allocator, "comm", room(s, indent, &b, NULL));
 	return r < 0 ? r : print_event(s, indent, STYLE_WARNING, &b);
 }
 
@@ -100,6 +131,7 @@ static int print_lasting(struct screen *s, int indent, const struct query_event 
 {
 	const struct query_event *longest = NULL;
 	_cleanup_(buf_release) struct buf b = { 0 };
+	_cleanup_(buf_release) struct buf behind = { 0 };
 	char count[FORMAT_SIZE], all[16], most[16], comm[KYMO_COMM_SIZE + 1] = "";
 	uint64_t total_ns = 0, number = 0;
 	int r;
@@ -118,15 +150,17 @@ static int print_lasting(struct screen *s, int indent, const struct query_event 
 	r = buf_printf(&b, "%s: %s in %s, longest %s", query_event_names[kind],
 		       format_count(number, count), text_duration(total_ns, all),
 		       text_duration(longest->duration_ns, most));
-	if (r == 0)
-		r = append_member(&b, " ", longest->fields, "name");
 	if (r == 0 && json_member(longest->fields, "generation"))
-		r = buf_printf(&b, " generation %" PRIu64,
+		r = buf_printf(&behind, " generation %" PRIu64,
 			       number_of(longest->fields, "generation"));
 	if (r == 0 && longest->process) {
 		memcpy(comm, longest->process->comm, KYMO_COMM_SIZE);
-		r = buf_printf(&b, " of %s (%" PRIu32 ")", comm, longest->process->pid);
+		r = buf_printf(&behind, " of %s (%" PRIu32 ")", comm, longest->process->pid);
 	}
+	if (r == 0)
+		r = append_cut(&b, " ", longest->fields, "name", room(s, indent, &b, &behind));
+	if (r == 0)
+		r = buf_append(&b, behind.data, behind.size);
 	return r < 0 ? r : print_event(s, indent, STYLE_DIM, &b);
 }
 

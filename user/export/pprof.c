@@ -52,13 +52,7 @@ enum {
 };
 enum { LOCATION_ID = 1, LOCATION_MAPPING = 2, LOCATION_ADDRESS = 3, LOCATION_LINE = 4 };
 enum { LINE_FUNCTION = 1, LINE_LINE = 2 };
-enum {
-	FUNCTION_ID = 1,
-	FUNCTION_NAME = 2,
-	FUNCTION_SYSTEM_NAME = 3,
-	FUNCTION_FILE = 4,
-	FUNCTION_START = 5
-};
+enum { FUNCTION_ID = 1, FUNCTION_NAME = 2, FUNCTION_FILE = 4, FUNCTION_START = 5 };
 
 #define STACK_MAX 4096
 /* The one frame of samples without any: else pprof counts them in its total alone. */
@@ -204,7 +198,6 @@ static int function_id(struct pprof *w, const char *name, const char *file, uint
 		buf_clear(f);
 		if (proto_u64(f, FUNCTION_ID, *id) < 0 ||
 		    proto_u64(f, FUNCTION_NAME, key.name) < 0 ||
-		    proto_u64(f, FUNCTION_SYSTEM_NAME, key.name) < 0 ||
 		    proto_u64(f, FUNCTION_FILE, key.file) < 0 ||
 		    proto_u64(f, FUNCTION_START, line) < 0 ||
 		    proto_message(&w->tables, PROFILE_FUNCTION, f) < 0)
@@ -222,7 +215,10 @@ static int function_of(struct pprof *w, const struct query_frame *f, const struc
 	if (f->id == NO_STACK)
 		return function_id(w, "[no stack]", "", 0, ret);
 	if (fn && fn->name && *fn->name)
-		return function_id(w, fn->name, fn->file, fn->first_line, ret);
+		return function_id(w,
+				   fn->kind == FRAME_NATIVE ? query_native_name(fn, f->binary, name)
+							    : fn->name,
+				   fn->file, fn->first_line, ret);
 	return function_id(w, query_code_name(f->binary, name), "", 0, ret);
 }
 

@@ -92,22 +92,14 @@ const char *query_code_name(const struct binary *b, char out[QUERY_CODE_NAME_SIZ
 	}
 }
 
-/* Of a file that does not name it (elf/symbols.h): "+0x1c3f40" -> "[python3.11+0x1c3f40]". */
-static uint32_t item_of_address(struct item_table *t, unsigned kind, const struct function *fn,
-				const struct binary *b)
+const char *query_native_name(const struct function *fn, const struct binary *b,
+			      char out[QUERY_CODE_NAME_SIZE])
 {
-	_cleanup_free_ char *name = NULL;
-	uint32_t item;
-
-	if (asprintf(&name, "[%.256s%s]", query_base_name(b && b->path ? b->path : ""), fn->name) <
-	    0) {
-		name = NULL;
-		return 0;
-	}
-	item = item_intern(t, kind, name, fn->file, b ? b->path : "", fn->first_line);
-	if (item)
-		t->items[item].unnamed = QUERY_BY_ADDRESS;
-	return item;
+	if (fn->name[0] != '+')
+		return fn->name;
+	snprintf(out, QUERY_CODE_NAME_SIZE, "[%.240s%.24s]",
+		 query_base_name(b && b->path ? b->path : ""), fn->name);
+	return out;
 }
 
 static enum query_unnamed why_unnamed(const struct binary *b)
@@ -143,6 +135,8 @@ uint32_t item_of_frame(struct item_table *t, const struct segment *s, const stru
 {
 	const struct function *fn;
 	const struct binary *b;
+	char name[QUERY_CODE_NAME_SIZE];
+	uint32_t item;
 	unsigned kind;
 
 	if (!f)
@@ -152,9 +146,12 @@ uint32_t item_of_frame(struct item_table *t, const struct segment *s, const stru
 	b = segment_binary(s, fn && fn->binary ? fn->binary : f->binary);
 	if (!fn || !fn->name || !*fn->name)
 		return item_of_code_without_name(t, kind, b);
-	if (kind == FRAME_NATIVE && fn->name[0] == '+')
-		return item_of_address(t, kind, fn, b);
-	return item_intern(t, kind, fn->name, fn->file, b ? b->path : "", fn->first_line);
+	item = item_intern(t, kind,
+			   kind == FRAME_NATIVE ? query_native_name(fn, b, name) : fn->name,
+			   fn->file, b ? b->path : "", fn->first_line);
+	if (item && kind == FRAME_NATIVE && fn->name[0] == '+')
+		t->items[item].unnamed = QUERY_BY_ADDRESS;
+	return item;
 }
 
 uint32_t item_of_inline(struct item_table *t, const struct segment *s, uint32_t function)

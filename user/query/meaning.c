@@ -52,6 +52,9 @@ static const struct {
 	{ "sideband.lost", "events of processes lost in the kernel: mappings or names may lack",
 	  false },
 	{ "store.samples_dropped", "samples lost: their tick was too large for its block", false },
+	{ "unwind.failed",
+	  "binaries without rules for unwinding, or damaged ones: walked by frame pointers",
+	  false },
 	{ "writer.ticks_without_samples", "ticks written without samples: the disk was too slow",
 	  false },
 };

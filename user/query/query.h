@@ -195,6 +195,12 @@ const char *query_short_path(const char *path);
 /* What code without a name is called after the binary that it lies in (NULL = none): "[libc.so.6]". out, or static. */
 #define QUERY_CODE_NAME_SIZE 280
 const char *query_code_name(const struct binary *b, char out[QUERY_CODE_NAME_SIZE]);
+/*
+ * What a native function is called: as it is named, but "[python3.11+0x1c3f40]" for the "+0x1c3f40" that functions
+ * of stripped files are stored as (elf/symbols.h). Returns its name or out.
+ */
+const char *query_native_name(const struct function *fn, const struct binary *b,
+			      char out[QUERY_CODE_NAME_SIZE]);
 const char *query_base_name(const char *path); /* behind the last slash; points into path */
 
 #endif

@@ -93,6 +93,8 @@ static void test_long_names(void **state)
 		    "<alloc::vec::Vec<\xe2\x80\xa6> as core\xe2\x80\xa6"
 		    "romIterator<\xe2\x80\xa6>>::from_iter");
 	assert_name("outer.<locals>.inner", 14, "outer.inner");
+	assert_name("shop::Cart<int>::total(std::map<int, int> const&) const (inlined)", 48,
+		    "shop::Cart<int>::total(\xe2\x80\xa6) const (inlined)");
 	assert_name(">>)))<<<(((", 5, ">>\xe2\x80\xa6<\xe2\x80\xa6");
 }
 

@@ -22,6 +22,7 @@ static const char *const hostile[] = {
 	"\xe2\x80\xaegnp.exe",
 	"\xff\xfe invalid \x80",
 	"]]>&quot;}</metadata><script>document.title='owned'</script>",
+	"<module>", /* what a C++ demangler would take for template arguments */
 };
 
 static void make_health(struct maker *m, uint32_t tick)
