@@ -189,6 +189,8 @@ static int parse_part(struct client *c, const struct job *job, const struct file
 	int r = request(&c->parser, &q, sizeof(q), job->offsets + first, n * sizeof(*job->offsets),
 			fd, &deadline);
 
+	if (r == 0)
+		helper_hurry(&c->parser, worker_job_is_hurried(job->kind));
 	while (r == 0 && !last) {
 		r = receive(c, &c->parser, &deadline, &size, NULL, &hung);
 		if (r < 0)

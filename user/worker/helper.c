@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -256,6 +258,7 @@ int helper_start(struct helper *h)
 	close(TAKE_FD(theirs)); /* so that its death ends our reading */
 	h->sock = TAKE_FD(ours);
 	h->starts++;
+	h->is_hurried = false;
 	r = await_hello(h);
 	if (r < 0)
 		helper_end(h);
@@ -289,6 +292,18 @@ static char task_state(pid_t pid)
 	stat[n] = 0;
 	end = strrchr(stat, ')');
 	return end && end[1] == ' ' ? end[2] : 'X';
+}
+
+void helper_hurry(struct helper *h, bool hurry)
+{
+	const struct sched_param none = { 0 };
+
+	if (h->pid <= 0 || h->is_hurried == hurry)
+		return;
+	if (setpriority(PRIO_PROCESS, (id_t)h->pid, hurry ? 0 : WORKER_NICE) < 0)
+		return;
+	(void)sched_setscheduler(h->pid, hurry ? SCHED_OTHER : SCHED_BATCH, &none);
+	h->is_hurried = hurry;
 }
 
 void helper_begin(struct helper *h, uint64_t *ret_deadline_ns)

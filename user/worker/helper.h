@@ -22,6 +22,7 @@ struct helper {
 	unsigned int tokens;
 	uint64_t refilled_ns;
 	uint64_t job_cpu_ns; /* its CPU time when the job began */
+	bool is_hurried;
 	pid_t stuck[HELPER_STUCK_MAX];
 	size_t stuck_n;
 	uint64_t starts;
@@ -37,6 +38,12 @@ void helper_release(struct helper *h);
  */
 int helper_start(struct helper *h);
 void helper_end(struct helper *h); /* by SIGKILL */
+
+/*
+ * Whether a helper that runs gets a share of a busy host's CPUs like anybody else, or its own low one. Needs the
+ * right to (CAP_SYS_NICE); it stays as it is without.
+ */
+void helper_hurry(struct helper *h, bool hurry);
 
 /* A job begins: the clock of helper_wait. */
 void helper_begin(struct helper *h, uint64_t *ret_deadline_ns);

@@ -27,6 +27,15 @@ static inline bool worker_job_has_offsets(enum worker_job_kind kind)
 	return kind == WORKER_NAME || kind == WORKER_LINES || kind == WORKER_MAP;
 }
 
+/* The parser's, but where it runs for stacks that are cut until it is done. */
+#define WORKER_NICE 10
+
+/* What stacks wait for comes before names and lines, which can be had later. */
+static inline bool worker_job_is_hurried(enum worker_job_kind kind)
+{
+	return kind == WORKER_INSPECT || kind == WORKER_UNWIND;
+}
+
 /* The first packet of a helper: its sandbox stands, or why not. */
 struct hello {
 	uint32_t magic;

@@ -18,8 +18,6 @@
 #include "base/cleanup.h"
 #include "worker/protocol.h"
 
-#define NICE 10
-
 typedef scmp_filter_ctx filter;
 
 static void filter_release(filter *f)
@@ -265,8 +263,8 @@ int sandbox_parser(void)
 	const struct sched_param batch = { 0 };
 	int r;
 
-	/* Names can wait, the host's work cannot: a tenth of a share, and never preempting a waker. */
-	(void)setpriority(PRIO_PROCESS, 0, NICE);
+	/* Names can wait, the host's work cannot: a tenth of a share, and never preempting a waker. For what cannot, helper_hurry. */
+	(void)setpriority(PRIO_PROCESS, 0, WORKER_NICE);
 	(void)sched_setscheduler(0, SCHED_BATCH, &batch);
 	r = become_nobody();
 	if (r == 0)

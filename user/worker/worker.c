@@ -31,6 +31,13 @@ const struct worker_options worker_defaults = {
 /* How often files are let go that nobody maps any more. */
 #define EXPIRE_MS 500
 
+/* After that many jobs for stacks one for names is done, which would else wait as long as new files come. */
+#define HURRIED_IN_A_ROW 16
+
+struct queue {
+	struct job *first, **end;
+};
+
 struct worker {
 	struct worker_options options;
 	pthread_t thread;
@@ -40,7 +47,8 @@ struct worker {
 	pthread_cond_t started, room;
 	bool is_started, stopping;
 	int start_error;
-	struct job *jobs, **jobs_end;
+	struct queue hurried, others;
+	unsigned int hurried_in_a_row;
 	struct reply *done, **done_end;
 	size_t unfinished, offsets, unfetched;
 	size_t done_bytes;
@@ -74,6 +82,38 @@ static void clear_event(int fd)
 	(void)!read(fd, &count, sizeof(count));
 }
 
+static void queue_put(struct queue *q, struct job *j)
+{
+	*q->end = j;
+	q->end = &j->next;
+}
+
+static struct job *queue_take(struct queue *q)
+{
+	struct job *j = q->first;
+
+	if (!j)
+		return NULL;
+	q->first = j->next;
+	if (!q->first)
+		q->end = &q->first;
+	return j;
+}
+
+static struct job *take_job(struct worker *w)
+{
+	struct job *j = NULL;
+
+	if (w->hurried_in_a_row >= HURRIED_IN_A_ROW)
+		j = queue_take(&w->others);
+	if (!j)
+		j = queue_take(&w->hurried);
+	if (!j)
+		j = queue_take(&w->others);
+	w->hurried_in_a_row = j && worker_job_is_hurried(j->kind) ? w->hurried_in_a_row + 1 : 0;
+	return j;
+}
+
 static struct job *next_job(struct worker *w)
 {
 	struct job *j;
@@ -81,14 +121,9 @@ static struct job *next_job(struct worker *w)
 	pthread_mutex_lock(&w->lock);
 	while (w->done_bytes > DONE_BYTES_MAX && !w->stopping)
 		pthread_cond_wait(&w->room, &w->lock);
-	j = w->stopping ? NULL : w->jobs;
-	if (j) {
-		w->jobs = j->next;
-		if (!w->jobs)
-			w->jobs_end = &w->jobs;
-	} else {
+	j = w->stopping ? NULL : take_job(w);
+	if (!j)
 		clear_event(w->work_fd);
-	}
 	pthread_mutex_unlock(&w->lock);
 	return j;
 }
@@ -206,7 +241,8 @@ int worker_new_with(const struct worker_options *options, struct worker **ret)
 		return -ENOMEM;
 	w->options = *options;
 	w->stop_fd = w->work_fd = w->done_fd = -1;
-	w->jobs_end = &w->jobs;
+	w->hurried.end = &w->hurried.first;
+	w->others.end = &w->others.first;
 	w->done_end = &w->done;
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_cond_init(&w->started, NULL);
@@ -233,6 +269,8 @@ int worker_new(const char *cache, struct worker **ret)
 
 void worker_free(struct worker *w)
 {
+	struct job *j;
+
 	if (!w)
 		return;
 	if (w->thread_runs) {
@@ -243,12 +281,8 @@ void worker_free(struct worker *w)
 		pthread_mutex_unlock(&w->lock);
 		pthread_join(w->thread, NULL);
 	}
-	while (w->jobs) {
-		struct job *j = w->jobs;
-
-		w->jobs = j->next;
+	while ((j = queue_take(&w->hurried)) || (j = queue_take(&w->others)))
 		job_free(j);
-	}
 	while (w->done) {
 		struct reply *r = w->done;
 
@@ -311,8 +345,7 @@ int worker_submit(struct worker *w, enum worker_job_kind kind, const struct work
 		w->unfinished++;
 		w->unfetched++;
 		w->offsets += j->offsets_n;
-		*w->jobs_end = j;
-		w->jobs_end = &TAKE_PTR(j)->next;
+		queue_put(worker_job_is_hurried(kind) ? &w->hurried : &w->others, TAKE_PTR(j));
 		raise_event(w->work_fd);
 	}
 	pthread_mutex_unlock(&w->lock);

@@ -4,7 +4,8 @@
  * no privileges. Both are restarted when they die or hang; the file that did it is
  * remembered and not tried again. Jobs are asynchronous: submitted by one thread,
  * answered on an internal thread's queue, fetched by the submitter. Nothing here ever
- * blocks the submitter.
+ * blocks the submitter. Jobs of INSPECT and UNWIND, for which stacks wait, come before others, and with a
+ * share of a busy host like anybody's; names and lines have a tenth of it.
  */
 #ifndef KYMO_WORKER_WORKER_H
 #define KYMO_WORKER_WORKER_H

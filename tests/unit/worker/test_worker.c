@@ -2,9 +2,11 @@
 #include "unit/test.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 #include "base/array.h"
@@ -16,6 +18,14 @@
 #define PATIENCE (20 * NS_PER_SEC)
 
 static char folder[] = "/tmp/kymo-worker-XXXXXX";
+
+static bool is_root(void)
+{
+	if (geteuid() == 0)
+		return true;
+	print_message("[  SKIPPED ] needs root\n");
+	return false;
+}
 
 static const char *in_folder(const char *name)
 {
@@ -284,6 +294,59 @@ static void a_full_queue_says_so(void **state)
 	worker_free(w); /* with a job in it */
 }
 
+/* A busy host's stacks are cut until the rules are there: these do not wait for names, nor for a tenth of a share. */
+static void rules_come_before_names(void **state)
+{
+	struct worker_options o = options("fake-hang", NS_PER_SEC);
+	struct worker_file poison, f = file_of(own_path());
+	const uint64_t offset = 0, order[] = { 1, 4, 2, 3 };
+	struct worker *w;
+
+	(void)state;
+	make_poison(in_folder("poison"));
+	poison = file_of(in_folder("poison"));
+	assert_int_equal(worker_new_with(&o, &w), 0);
+	assert_int_equal(worker_submit(w, WORKER_NAME, &poison, &offset, 1, 1), 0);
+	assert_int_equal(worker_submit(w, WORKER_NAME, &f, &offset, 1, 2), 0);
+	assert_int_equal(worker_submit(w, WORKER_LINES, &f, &offset, 1, 3), 0);
+	assert_int_equal(worker_submit(w, WORKER_UNWIND, &f, NULL, 0, 4), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
+		struct worker_reply *r = wait_reply(w, PATIENCE);
+
+		assert_int_equal(r->cookie, order[i]);
+		worker_reply_free(r);
+	}
+	worker_free(w);
+}
+
+static void rules_have_a_share_like_anybody(void **state)
+{
+	static const struct {
+		enum worker_job_kind kind;
+		int nice, policy;
+	} steps[] = { { WORKER_NAME, 10, SCHED_BATCH },
+		      { WORKER_UNWIND, 0, SCHED_OTHER },
+		      { WORKER_LINES, 10, SCHED_BATCH },
+		      { WORKER_INSPECT, 0, SCHED_OTHER } };
+	struct worker_file f = file_of(own_path());
+	struct worker_stats stats;
+	uint64_t offset = 0;
+	struct worker *w;
+
+	(void)state;
+	if (!is_root())
+		skip();
+	assert_int_equal(worker_new(NULL, &w), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+		assert_int_equal(worker_submit(w, steps[i].kind, &f, &offset, 1, 0), 0);
+		worker_reply_free(wait_reply(w, PATIENCE));
+		worker_stats(w, &stats);
+		assert_int_equal(getpriority(PRIO_PROCESS, (id_t)stats.parser), steps[i].nice);
+		assert_int_equal(sched_getscheduler(stats.parser), steps[i].policy);
+	}
+	worker_free(w);
+}
+
 /* ---- which file ---- */
 
 static void only_the_file_that_was_asked_for(void **state)
@@ -342,14 +405,6 @@ static void no_pipe_device_or_folder_is_opened(void **state)
 	pthread_join(writer, NULL);
 	close(fd);
 	worker_free(w);
-}
-
-static bool is_root(void)
-{
-	if (geteuid() == 0)
-		return true;
-	print_message("[  SKIPPED ] needs root\n");
-	return false;
 }
 
 struct elsewhere {
@@ -850,6 +905,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(hostile_names_come_back_as_text),
 		cmocka_unit_test(a_changed_file_is_read_again),
 		cmocka_unit_test(a_full_queue_says_so),
+		cmocka_unit_test(rules_come_before_names),
+		cmocka_unit_test(rules_have_a_share_like_anybody),
 		cmocka_unit_test(only_the_file_that_was_asked_for),
 		cmocka_unit_test(no_pipe_device_or_folder_is_opened),
 		cmocka_unit_test(files_of_other_namespaces_and_deleted_ones),
