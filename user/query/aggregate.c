@@ -93,6 +93,7 @@ static int view_threads(struct aggregate *a)
 			if (!v->comm)
 				return -ENOMEM;
 		}
+		v->info = info;
 		v->selected = query_selects_process(a->selection, info);
 	}
 	return 0;
@@ -270,8 +271,7 @@ static int add_row(struct aggregate *a, const struct tick_row *row, struct query
 	if (a->selection->with_seen)
 		seen_add(&a->seen[cell], &row->seen);
 	if (a->selection->with_stops && query_is_broken_end(row->end) &&
-	    ends_add(&a->stops, &a->items, a->segment, a->processes[who->process].comm, stack,
-		     row) < 0)
+	    ends_add(&a->stops, &a->items, a->segment, who->info->comm, stack, row) < 0)
 		return -ENOMEM;
 	return touch(a, a->cells[cell].leaf, &v);
 }

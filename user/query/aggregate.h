@@ -28,8 +28,9 @@ struct cell {
 
 /* A thread's process and whether the selection wants it; looked up once, not per row. */
 struct thread_view {
-	uint32_t process; /* index into processes */
-	uint32_t comm;	  /* item; 0 = merge_processes */
+	uint32_t process; /* index into processes: a pid's programs are one there */
+	const struct process *info;
+	uint32_t comm; /* item; 0 = merge_processes */
 	bool selected;
 };
 

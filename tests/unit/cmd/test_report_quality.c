@@ -119,6 +119,27 @@ static void make_stops(struct maker *m)
 	maker_finish(m, true);
 }
 
+/* One pid, two programs: a stack is of the one that ran. */
+static void test_after_an_exec(void **state)
+{
+	struct maker m;
+	uint32_t at;
+	struct run r;
+
+	(void)state;
+	maker_init(&m);
+	at = maker_stack(&m, 0, maker_named_frame(&m, FRAME_NATIVE, "f", "", 0));
+	maker_row_of(&m, maker_thread(&m, 100, "sh"), at, KYMO_SOURCE_CPU, KYMO_END_WHOLE, 1, 1);
+	maker_row_of(&m, maker_thread(&m, 100, "python3"), at, KYMO_SOURCE_CPU, KYMO_END_NO_RULE, 5,
+		     5);
+	maker_close_tick(&m);
+	maker_finish(&m, true);
+	r = RUN(cmd_report, "120", "--quality", m.path);
+	assert_has(&r, "           5  stacks of python3 stop in f: no rule\n");
+	run_free(&r);
+	maker_remove(&m);
+}
+
 static void test_by_binary(void **state)
 {
 	struct maker m;
@@ -193,9 +214,9 @@ static void test_nothing_kept(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_quality),	     cmocka_unit_test(test_selection),
-		cmocka_unit_test(test_by_binary),    cmocka_unit_test(test_lines_fit),
-		cmocka_unit_test(test_nothing_kept),
+		cmocka_unit_test(test_quality),	  cmocka_unit_test(test_selection),
+		cmocka_unit_test(test_by_binary), cmocka_unit_test(test_after_an_exec),
+		cmocka_unit_test(test_lines_fit), cmocka_unit_test(test_nothing_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
