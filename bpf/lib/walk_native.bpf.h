@@ -208,7 +208,7 @@ static __always_inline __u32 signal_registers(struct native_walk *n)
 static __always_inline bool is_above(const struct native_walk *n,
 				     const struct kymo_unwind_rule *rule, __u64 cfa)
 {
-	if (rule->flags & KYMO_UNWIND_SIGNAL)
+	if (rule->flags & (KYMO_UNWIND_SIGNAL | KYMO_UNWIND_OTHER_STACK))
 		return true; /* the handler may have run on another stack */
 	return cfa > n->registers[RSP] || (cfa == n->registers[RSP] && n->exact);
 }
@@ -226,6 +226,8 @@ static __always_inline int step_by_rule(struct scratch *s, __u32 slot)
 
 	if (end)
 		return end;
+	if ((rule.flags & KYMO_UNWIND_OTHER_STACK) && !s->native.registers[RBP])
+		return KYMO_END_WHOLE;
 	if (!is_above(&s->native, &rule, cfa))
 		return KYMO_END_NO_RULE;
 	end = value_find(s, slot, ra, cfa, &ip);

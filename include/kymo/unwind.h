@@ -58,6 +58,9 @@ enum kymo_unwind_flag {
 	/* The frame was made by the kernel for a signal handler: its caller was interrupted, did not
 	 * call, so its pc is exact, and its stack may be another one. */
 	KYMO_UNWIND_SIGNAL = 1 << 0,
+	/* Its code changes stacks (Go's, to run something on the thread's own): the caller's frame may lie on
+	 * another one, to which the frame pointer leads; without one the other stack has nothing to tell. */
+	KYMO_UNWIND_OTHER_STACK = 1 << 1,
 };
 
 /*

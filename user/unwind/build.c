@@ -10,13 +10,18 @@
 #include "base/hmap.h"
 #include "elf/eh_frame.h"
 #include "elf/file.h"
+#include "elf/gopclntab.h"
+#include "unwind/bases.h"
 #include "unwind/fdes.h"
+#include "unwind/go.h"
 #include "unwind/program.h"
 #include "unwind/rows.h"
 #include "unwind/unwind.h"
 
-#define SEGMENTS_MAX   16 /* of code: linkers make one, rarely a few */
-#define CIES_MAX       65535
+#define SEGMENTS_MAX   16    /* of code: linkers make one, rarely a few */
+#define CIES_MAX       65530 /* those behind stand for descriptions of no CIE */
+#define CIE_END	       65535 /* the code is the base of a stack */
+#define CIE_GO	       65534 /* a function of Go, its number in Go's table */
 #define FDES_MAX       (1U << 20)
 #define OFFSETS_MAX    ((uint64_t)UNWIND_PAGES_MAX << KYMO_UNWIND_PAGE_SHIFT)
 #define CODE_ALIGN     16
@@ -32,6 +37,7 @@ struct build {
 	const struct unwind_arch *arch;
 	struct elf_file file;
 	struct eh_frame section;
+	struct gopclntab go;
 	struct segment segments[SEGMENTS_MAX];
 	size_t segments_n;
 	struct fdes fdes;
@@ -41,6 +47,7 @@ struct build {
 	const uint8_t *last_cie;
 	uint16_t last_cie_id;
 	uint64_t entry; /* offset in the file; 0 = none */
+	uint32_t gaps;	/* looked into */
 	struct rows rows;
 	struct unwind_counts counts;
 };
@@ -49,6 +56,7 @@ static void build_release(struct build *b)
 {
 	elf_file_release(&b->file);
 	eh_frame_release(&b->section);
+	gopclntab_release(&b->go);
 	fdes_release(&b->fdes);
 	free(b->cies);
 	hmap_release(&b->cie_ids);
@@ -157,10 +165,21 @@ static bool is_padding(uint64_t start, uint64_t end)
 	return end - start < CODE_ALIGN && end % CODE_ALIGN == 0 && start != 0;
 }
 
+/* A gap from `start` on, and a base behind it: its address stands for a return address, so the byte before counts. */
+static int add_base(struct build *b, uint64_t start, uint64_t base)
+{
+	int r = base - start > 1 ? rows_add(&b->rows, start, rule_of_kind(KYMO_UNWIND_CFA_GAP)) : 0;
+
+	return r < 0 ? r
+		     : rows_add(&b->rows, base > start ? base - 1 : base,
+				rule_of_kind(KYMO_UNWIND_CFA_END));
+}
+
 /* What lies between two descriptions: nothing, or an entry point that has none. */
 static int add_gap(struct build *b, uint64_t start, uint64_t end)
 {
 	const struct rule_words gap = rule_of_kind(KYMO_UNWIND_CFA_GAP);
+	uint64_t base, base_end;
 	int r = 0;
 
 	if (start >= end || is_padding(start, end))
@@ -170,6 +189,11 @@ static int add_gap(struct build *b, uint64_t start, uint64_t end)
 		if (r == 0)
 			r = rows_add(&b->rows, b->entry, rule_of_kind(KYMO_UNWIND_CFA_END));
 		start = b->entry + ENTRY_CODE_MAX;
+	}
+	if (r == 0 && end - start <= BASES_GAP_MAX && b->gaps++ < BASES_GAPS_MAX &&
+	    bases_find_exit(&b->file, start, end, &base, &base_end)) {
+		r = add_base(b, start, base);
+		start = base_end;
 	}
 	return r == 0 && start < end ? rows_add(&b->rows, start, gap) : r;
 }
@@ -192,20 +216,98 @@ static int add_rows(struct build *b, const struct fde *fde)
 	return r;
 }
 
+static int add_go_rows(struct build *b, const struct fde *fde)
+{
+	struct gopclntab_function f;
+	struct gopclntab_depth d = { 0 };
+	enum go_kind kind;
+	uint64_t at = fde->start;
+	int r = 0;
+
+	if (!gopclntab_function(&b->go, fde->code, &f))
+		return rows_add(&b->rows, at, rule_of_kind(KYMO_UNWIND_CFA_GAP));
+	d.at = f.depths;
+	kind = go_kind(&b->go, &f, &b->file, f.start - b->segments[fde->segment].bias);
+	if (kind != GO_PLAIN && kind != GO_SWITCHES)
+		return rows_add(&b->rows, at, go_rule(kind, 0));
+	while (r == 0 && at < fde->end && gopclntab_next(&b->go, &d)) {
+		r = rows_add(&b->rows, at, go_rule(kind, d.depth));
+		at = fde->start + d.end;
+	}
+	return r == 0 && at < fde->end ? rows_add(&b->rows, at, rule_of_kind(KYMO_UNWIND_CFA_GAP))
+				       : r;
+}
+
+/* Its description says nothing of its own, and there is room before it, where no call can stand. */
+static bool is_base(const struct build *b, const struct fde *fde, uint64_t end_before)
+{
+	const uint8_t *code = b->section.data + fde->code;
+	uint32_t size = fde->end - fde->start;
+
+	if (size < BASES_START_MIN || size > BASES_START_MAX || end_before >= fde->start)
+		return false;
+	for (uint32_t i = 0; i < fde->code_size; i++)
+		if (code[i]) /* not DW_CFA_nop */
+			return false;
+	return bases_leaves_stack(&b->file, fde->start);
+}
+
 static int make_rows(struct build *b)
 {
 	uint64_t end = 0;
 	int r;
 
 	for (size_t i = 0; i < b->fdes.n; i++) {
-		r = add_gap(b, end, b->fdes.items[i].start);
-		if (r == 0)
-			r = add_rows(b, &b->fdes.items[i]);
+		struct fde *fde = &b->fdes.items[i];
+
+		if (fde->cie != CIE_GO && is_base(b, fde, end)) {
+			fde->cie = CIE_END;
+			fde->start--;
+		}
+		r = add_gap(b, end, fde->start);
+		if (r == 0 && fde->cie == CIE_END)
+			r = rows_add(&b->rows, fde->start, rule_of_kind(KYMO_UNWIND_CFA_END));
+		else if (r == 0)
+			r = fde->cie == CIE_GO ? add_go_rows(b, fde) : add_rows(b, fde);
 		if (r < 0)
 			return r;
 		end = b->fdes.items[i].end;
 	}
 	return add_gap(b, end, OFFSETS_MAX);
+}
+
+static int add_go(struct build *b, uint32_t number)
+{
+	struct gopclntab_function f;
+	const struct segment *s;
+	uint64_t end;
+
+	if (!gopclntab_function(&b->go, number, &f))
+		return 0;
+	s = segment_of(b, f.start);
+	if (!s || b->fdes.n == FDES_MAX) {
+		b->counts.fdes_outside++;
+		return 0;
+	}
+	end = f.end < s->end ? f.end : s->end;
+	/* Handlers return to its first byte. */
+	if (f.start > s->vaddr && go_kind(&b->go, &f, &b->file, f.start - s->bias) == GO_SIGNAL)
+		f.start--;
+	return fdes_add(&b->fdes, (struct fde){ .start = (uint32_t)(f.start - s->bias),
+						.end = (uint32_t)(end - s->bias),
+						.code = number,
+						.cie = CIE_GO,
+						.segment = (uint16_t)(s - b->segments) });
+}
+
+/* A file of Go has a table of its own; where C is linked in, .eh_frame beside it. */
+static int collect_go(struct build *b)
+{
+	int r = b->file.machine == EM_X86_64 ? gopclntab_init(&b->go, &b->file) : -ENOENT;
+
+	for (uint32_t i = 0; r == 0 && i < b->go.functions_n; i++)
+		r = add_go(b, i);
+	return r == -ENOMEM ? r : 0;
 }
 
 static int build(struct build *b)
@@ -216,13 +318,18 @@ static int build(struct build *b)
 	b->arch = unwind_arch(b->file.machine);
 	if (!b->arch)
 		return -ENOTSUP;
+	find_segments(b);
+	r = collect_go(b);
+	if (r < 0)
+		return r;
 	r = eh_frame_init(&b->section, &b->file);
+	if (r == -ENOENT && b->fdes.n)
+		r = 0;
 	if (r == 0)
 		r = rows_init(&b->rows);
 	if (r < 0)
 		return r;
 	hmap_init(&b->cie_ids, sizeof(uint64_t), sizeof(uint16_t), CIES_MAX);
-	find_segments(b);
 	r = collect(b);
 	if (r < 0)
 		return r;

@@ -12,7 +12,7 @@
 
 #define SERIAL_MAGIC 0x77756b79U
 #define SERIAL_VERSION \
-	1 /* of the layout here and of kymo/unwind.h, and of what is made of an .eh_frame */
+	2 /* of the layout here and of kymo/unwind.h, and of what is made of an .eh_frame */
 
 struct serial_head {
 	uint32_t magic, version;

@@ -121,7 +121,7 @@ static bool is_above(const struct step *s)
 {
 	uint64_t sp = s->from->registers[s->arch->sp];
 
-	if (s->rule->flags & KYMO_UNWIND_SIGNAL)
+	if (s->rule->flags & (KYMO_UNWIND_SIGNAL | KYMO_UNWIND_OTHER_STACK))
 		return true; /* the handler may have run on another stack */
 	return s->cfa > sp || (s->cfa == sp && s->from->exact);
 }
@@ -136,6 +136,8 @@ enum unwind_step unwind_step(const struct unwind_arch *arch, const struct kymo_u
 
 	if (r != UNWIND_STEP_OK)
 		return r;
+	if ((rule->flags & KYMO_UNWIND_OTHER_STACK) && !frame->registers[arch->fp])
+		return UNWIND_STEP_END;
 	if (!is_above(&s))
 		return UNWIND_STEP_NOT_ABOVE;
 	r = find_value(&s, arch->ra, rule->ra_kind, rule->ra_register, rule->ra_offset, &to.pc);

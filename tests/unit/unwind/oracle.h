@@ -14,6 +14,7 @@
 #include "elf/eh_frame.h"
 #include "unit/unwind/expression.h"
 #include "unwind/arch.h"
+#include "unwind/bases.h"
 #include "unwind/step.h"
 #include "unwind/unwind.h"
 
@@ -93,6 +94,7 @@ static inline void oracle_compare(struct oracle *o, Dwarf_Frame *frame, uint64_t
 {
 	struct unwind_frame to = { .pc = pc, .known = UINT32_MAX, .exact = true };
 	struct machine_state m = { .pc = pc };
+	uint64_t offset;
 	enum register_state ra;
 	bool is_value, signal;
 	uint64_t theirs = 0;
@@ -119,6 +121,10 @@ static inline void oracle_compare(struct oracle *o, Dwarf_Frame *frame, uint64_t
 	}
 	ra = evaluate_frame_register(frame, &m, dwarf_frame_info(frame, NULL, NULL, &signal),
 				     &theirs);
+	/* What makecontext(3) returns to: its description says nothing, its code that it leaves its stack. */
+	if (step == UNWIND_STEP_END && elf_file_offset(&o->file, pc, &offset) &&
+	    bases_leaves_stack(&o->file, offset))
+		return;
 	if ((step == UNWIND_STEP_END) != (ra == REGISTER_LOST)) {
 		oracle_complain(o, pc, "end");
 		return;
