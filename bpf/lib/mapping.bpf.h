@@ -164,13 +164,16 @@ static __always_inline void mapping_tables(struct mapping *m)
 		m->tables = *file;
 }
 
-static __always_inline struct mapping_set *mapping_set_get(struct scratch *s)
+static __always_inline struct mapping_set *mapping_set_get(const struct scratch *s, __u32 slot)
 {
+	struct mapping_cache *cache = bpf_map_lookup_elem(&mapping_caches, &slot);
 	__u64 i = s->mapping_set;
 
+	if (!cache)
+		return NULL;
 	opaque(i);
 	i &= MAPPING_SETS - 1;
-	return &s->mapping_sets[i];
+	return &cache->sets[i];
 }
 
 /* 0: this kernel does not tell. */
@@ -207,7 +210,9 @@ __weak __noinline int mapping_begin(__u32 slot)
 	s->mapping.end = 0;
 	s->generation = unwind_generation;
 	s->mapping_set = s->record.head.who.pid;
-	set = mapping_set_get(s);
+	set = mapping_set_get(s, slot);
+	if (!set)
+		return -1;
 	sequence = mapping_sequence(mm);
 	start_ns = s->record.head.who.process_start_ns;
 	if (sequence && set->mm == (__u64)mm && set->sequence == sequence &&
@@ -227,10 +232,9 @@ __weak __noinline int mapping_begin(__u32 slot)
 }
 
 /* Among those found before, into s->mapping. */
-static __always_inline bool mapping_again(struct scratch *s, __u64 address)
+static __always_inline bool mapping_again(struct scratch *s, const struct mapping_set *set,
+					  __u64 address)
 {
-	struct mapping_set *set = mapping_set_get(s);
-
 	for (int i = 0; i < MAPPINGS_PER_SET; i++) {
 		if (address >= set->mappings[i].start && address < set->mappings[i].end) {
 			s->mapping = set->mappings[i];
@@ -252,7 +256,12 @@ __weak __noinline int mapping_find(__u32 slot, __u64 address)
 
 	if (!s)
 		return -1;
-	if (mapping_has(s, address) || mapping_again(s, address))
+	if (mapping_has(s, address))
+		return 0;
+	set = mapping_set_get(s, slot);
+	if (!set)
+		return -1;
+	if (mapping_again(s, set, address))
 		return 0;
 	s->mapping.end = 0;
 	if (maple_find(slot, address) || !s->maple.entry)
@@ -263,7 +272,6 @@ __weak __noinline int mapping_find(__u32 slot, __u64 address)
 		return -1;
 	}
 	mapping_tables(&s->mapping);
-	set = mapping_set_get(s);
 	at = set->added++;
 	opaque(at);
 	at &= MAPPINGS_PER_SET - 1;

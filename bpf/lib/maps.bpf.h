@@ -40,6 +40,14 @@ struct {
 	__type(value, struct scratch);
 } scratches __weak SEC(".maps");
 
+/* By slot, as the scratch. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, CONTEXT_MAX);
+	__type(key, __u32);
+	__type(value, struct mapping_cache);
+} mapping_caches __weak SEC(".maps");
+
 /* Thread group id -> start_boottime of its leader; 0 until the kernel side first sees it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -46,6 +46,11 @@ struct mapping_set {
 	struct mapping mappings[MAPPINGS_PER_SET];
 };
 
+/* A map's value of its own beside the scratch: on a CPU none is larger than 32 KiB. */
+struct mapping_cache {
+	struct mapping_set sets[MAPPING_SETS];
+};
+
 #define MAPLE_NODE_BYTES 256
 
 /* The maple node being looked at, and what the search knows of its range. */
@@ -147,7 +152,6 @@ struct scratch {
 	__u32 mapping_set;	      /* that of the current memory map */
 	__u32 generation;	      /* unwind_generation when the walk began */
 	struct kymo_unwind_rule rule; /* of the frame at hand */
-	struct mapping_set mapping_sets[MAPPING_SETS];
 	struct maple_search maple;
 	struct python_process process;	  /* the current process's: a copy, one lookup per sample */
 	struct kymo_python_binary binary; /* the same; valid where process.found */

@@ -7,6 +7,9 @@
 #include "lib/walk_native.bpf.h"
 #include "lib/walk_python.bpf.h"
 
+#define WALK_STEPS 64
+static_assert(KYMO_USER_FRAMES_MAX % WALK_STEPS == 0, "whole turns");
+
 /*
  * The pc of the frame at hand is inside the interpreter's eval loop. A return address may be the
  * byte behind it.
@@ -45,12 +48,28 @@ __weak __noinline int walk_step(__u32 slot)
 	return end ? end : native_step(s, slot);
 }
 
+/*
+ * Some steps. Global, for the sake of the verifier: of a single loop over all frames it follows every turn, and gives
+ * up after 8,192 branches. KYMO_END_NONE to go on.
+ */
+__weak __noinline int walk_some(__u32 slot)
+{
+	int end = KYMO_END_NONE;
+
+	for (__u32 i = 0; i < WALK_STEPS; i++) {
+		end = walk_step(slot);
+		if (end)
+			return end;
+	}
+	return KYMO_END_NONE;
+}
+
 static __always_inline int walk_by_steps(__u32 slot)
 {
 	int end = KYMO_END_NONE;
 
-	for (__u32 i = 0; i < KYMO_USER_FRAMES_MAX; i++) {
-		end = walk_step(slot);
+	for (__u32 i = 0; i < KYMO_USER_FRAMES_MAX / WALK_STEPS; i++) {
+		end = walk_some(slot);
 		if (end)
 			return end;
 	}

@@ -25,6 +25,9 @@
 #define GIL_NEAR_BYTES 0x10000
 /* Frames and shims of one stack. */
 #define PYTHON_STEPS_MAX (KYMO_USER_FRAMES_MAX + KYMO_USER_FRAMES_MAX / 4)
+/* In two loops, one in the other: of one over all the verifier follows every turn, and gives up. */
+#define PYTHON_STEPS 64
+static_assert(PYTHON_STEPS_MAX % PYTHON_STEPS == 0, "whole turns");
 /* An eval loop that has just begun has one frame; a caller's may have more. */
 #define PYTHON_PROLOGUE_STEPS 64
 
@@ -317,14 +320,23 @@ __weak __noinline int python_step(__u32 slot)
 	return boundary;
 }
 
+/* 1 when it stopped: python.end says why. */
+__weak __noinline int python_segment_some(__u32 slot)
+{
+	for (__u32 i = 0; i < PYTHON_STEPS; i++)
+		if (python_step(slot))
+			return 1;
+	return 0;
+}
+
 __weak __noinline int python_segment(__u32 slot)
 {
 	struct scratch *s = scratch_get(slot);
 
 	if (!s)
 		return KYMO_END_PYTHON_UNREADABLE;
-	for (__u32 i = 0; i < PYTHON_STEPS_MAX; i++)
-		if (python_step(slot))
+	for (__u32 i = 0; i < PYTHON_STEPS_MAX / PYTHON_STEPS; i++)
+		if (python_segment_some(slot))
 			return s->python.end;
 	python_stop(s, KYMO_END_TOO_DEEP);
 	return KYMO_END_TOO_DEEP;
@@ -339,14 +351,22 @@ __weak __noinline int python_rest_step(__u32 slot)
 	return !s || s->python.done;
 }
 
+__weak __noinline int python_rest_some(__u32 slot)
+{
+	for (__u32 i = 0; i < PYTHON_STEPS; i++)
+		if (python_rest_step(slot))
+			return 1;
+	return 0;
+}
+
 __weak __noinline int python_rest(__u32 slot)
 {
 	struct scratch *s = scratch_get(slot);
 
 	if (!s)
 		return KYMO_END_PYTHON_UNREADABLE;
-	for (__u32 i = 0; i < PYTHON_STEPS_MAX; i++)
-		if (python_rest_step(slot))
+	for (__u32 i = 0; i < PYTHON_STEPS_MAX / PYTHON_STEPS; i++)
+		if (python_rest_some(slot))
 			return s->python.end;
 	python_stop(s, KYMO_END_TOO_DEEP);
 	return KYMO_END_TOO_DEEP;

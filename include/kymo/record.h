@@ -12,8 +12,8 @@
 
 #define KYMO_COMM_SIZE	       16 /* TASK_COMM_LEN, include/linux/sched.h */
 #define KYMO_KERNEL_FRAMES_MAX 64
-#define KYMO_USER_FRAMES_MAX   512 /* native and Python together */
-#define KYMO_CODE_NAME_MAX     256 /* bytes of a code's qualified name, with its NUL */
+#define KYMO_USER_FRAMES_MAX   1024 /* native and Python together */
+#define KYMO_CODE_NAME_MAX     256  /* bytes of a code's qualified name, with its NUL */
 #define KYMO_CODE_FILE_MAX     512
 #define KYMO_LINE_TABLE_MAX    16384
 #define KYMO_ARGS_MAX	       1024 /* bytes of a process's arguments */
