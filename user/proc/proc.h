@@ -61,7 +61,10 @@ bool proc_maps_file(const struct proc_table *t, uint32_t likely, uint32_t dev, u
 		    uint32_t *ret_pid);
 /* Forgets processes whose exit is older than before_ns: their last samples have been delivered. */
 void proc_forget_exited(struct proc_table *t, uint64_t before_ns);
-/* The process that a thread belongs to: itself for a process. 0, or -ENOENT, -ESRCH: no such thread. */
+/*
+ * The process that a thread belongs to: itself for a process. 0, or -ENOENT, -ESRCH: no such thread, or one
+ * of a process that has ended and that its parent has not waited for.
+ */
 int proc_of_thread(const char *proc, uint32_t tid, uint32_t *ret_pid);
 /* All descendants of pid now (children of children too), from /proc. *ret malloced. */
 int proc_descendants(const char *proc, uint32_t pid, uint32_t **ret, size_t *ret_n);

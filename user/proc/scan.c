@@ -259,20 +259,37 @@ int proc_descendants(const char *proc, uint32_t pid, uint32_t **ret, size_t *ret
 	return 0;
 }
 
+/* The number behind a key of /proc/PID/status, 0 when it is not there. */
+static uint32_t status_number(const struct buf *status, const char *key)
+{
+	const char *at = strstr((const char *)status->data, key);
+
+	return at ? (uint32_t)strtoul(at + strlen(key), NULL, 10) : 0;
+}
+
+/* All of it: a process whose first thread has ended, and others not, is alive. */
+static bool has_ended(const struct buf *status)
+{
+	const char *at = strstr((const char *)status->data, "\nState:\t");
+
+	return at && strchr("ZX", at[strlen("\nState:\t")]) &&
+	       status_number(status, "\nThreads:") <= 1;
+}
+
 int proc_of_thread(const char *proc, uint32_t tid, uint32_t *ret_pid)
 {
 	_cleanup_(buf_release) struct buf status = { 0 };
 	char path[64];
-	const char *at;
+	uint32_t pid;
 	int r;
 
 	snprintf(path, sizeof(path), "%s/%u/status", proc, tid);
 	r = file_read(-1, path, 65536, &status);
 	if (r < 0)
 		return r;
-	at = strstr((const char *)status.data, "\nTgid:");
-	if (!at)
+	pid = status_number(&status, "\nTgid:");
+	if (!pid || has_ended(&status))
 		return -ESRCH;
-	*ret_pid = (uint32_t)strtoul(at + strlen("\nTgid:"), NULL, 10);
-	return *ret_pid ? 0 : -ESRCH;
+	*ret_pid = pid;
+	return 0;
 }
