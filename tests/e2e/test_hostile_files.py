@@ -4,7 +4,6 @@
 import os
 import shutil
 import subprocess
-import time
 
 import pytest
 from conftest import PROGRAMS
@@ -12,7 +11,9 @@ from profile import folded, ticks
 from test_symbols import assert_ticks_kept
 
 SERVER = PROGRAMS.parent / "python" / "fuse.py"
-SECONDS = 2
+# A tick that waited for the hung file would last as long; one that is late on a busy host does not.
+SECONDS = 6
+LONGEST_TICK_S = 4
 
 
 @pytest.mark.parametrize("hang", ["all", "read"])
@@ -24,15 +25,14 @@ def test_a_file_system_that_hangs(kymo, compiled, hang):
     folder.mkdir()
     shutil.copy(program, good)
     serve = ["unshare", "--mount", "/usr/bin/python3", SERVER, folder, program, hang]
-    r = subprocess.run([*map(str, serve), "0"], capture_output=True, text=True, timeout=60)
+    r = subprocess.run([*map(str, serve), "0"], capture_output=True, text=True, timeout=300)
     if r.returncode:
         pytest.skip(f"FUSE cannot be used here: {r.stderr.strip()}")
     command = " ".join(map(str, serve))
-    started = time.monotonic()
-    kymo.run("record", "-q", "-F", 499, "-t", 100, "-o", "f.kymo", "--", "sh", "-c", f"{command} {SECONDS} & {good} {SECONDS} & wait")
-    took = time.monotonic() - started
+    kymo.run("record", "-q", "-F", 499, "-t", 100, "-o", "f.kymo", "--", "sh", "-c", f"{command} {SECONDS} & {good} {SECONDS} & wait",
+             timeout=300)
     path = kymo.cwd / "f.kymo"
-    assert_ticks_kept(path)
+    assert_ticks_kept(path, LONGEST_TICK_S)
     t = ticks(path)
     assert len(t) >= 10 and all(a["end_ns"] == b["start_ns"] for a, b in zip(t, t[1:]))
     stacks = folded(kymo, path)
@@ -43,4 +43,3 @@ def test_a_file_system_that_hangs(kymo, compiled, hang):
     assert f"{folder}/program" in kymo.run("report", "--quality", "--json", path).stdout
     whole = sum(ns for s, ns in stacks if s[0] == "good" and "main" in s and s[s.index("main"):][:4] == ["main", "outer", "middle", "inner"])
     assert whole > 0.5 * sum(ns for s, ns in stacks if s[0] == "good") > 0, stacks
-    assert took < 60

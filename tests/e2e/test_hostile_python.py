@@ -96,7 +96,7 @@ def test_ticks_have_no_gap(hostile):
     t = ticks(hostile[1])
     assert len(t) >= 10
     assert all(a["end_ns"] == b["start_ns"] for a, b in zip(t, t[1:]))
-    assert max(x["end_ns"] - x["start_ns"] for x in t) < 2e9
+    assert max(x["end_ns"] - x["start_ns"] for x in t) < 4e9
 
 
 def test_no_sample_of_others_is_lost(hostile):
