@@ -31,6 +31,7 @@ struct agent_options {
 	gid_t gid;
 	bool no_cmdline; /* command lines stay out of the profile: they may hold secrets */
 	bool quiet;	 /* no progress, no closing line */
+	bool exported;	 /* the profile is only there to make something else of it */
 	bool summarised; /* more is told behind the closing line, and what to do next */
 };
 

@@ -613,6 +613,7 @@ static int tick_close(struct pipeline *p)
 	p->closing = false;
 	p->stats.ticks++;
 	merge_tick_begin(p->merge, p->end_ns);
+	p->stats.recorded_ns += p->end_ns - p->tick_start_ns;
 	p->tick_start_ns = p->end_ns;
 	r = writer_tick(p->writer, tick);
 	files_tick_closed(p->files);

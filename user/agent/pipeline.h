@@ -53,6 +53,7 @@ int pipeline_finish(struct pipeline *p);
 
 struct pipeline_stats {
 	uint64_t ticks;
+	uint64_t recorded_ns; /* of the ticks together */
 	uint64_t samples;
 	uint64_t lost;	 /* samples that were taken and not kept, whatever the reason */
 	uint64_t bytes;	 /* of the profile on disk */

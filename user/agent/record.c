@@ -389,11 +389,15 @@ static void summary(struct recording *r)
 	tell_without_probes(r, KYMO_SOURCE_GC);
 	tell_without_probes(r, KYMO_SOURCE_IMPORT);
 	pipeline_stats(r->pipeline, &s);
-	log_info("%s: %s, %" PRIu64 " ticks, %" PRIu64 " samples, %" PRIu64 " lost, %s%s%s",
-		 r->options->output, text_duration(clock_mono_ns() - r->start_ns, duration),
-		 s.ticks, s.samples, s.lost, text_bytes(output_bytes(r->output), bytes),
-		 r->options->summarised ? "" : ". Next: kymo report ",
-		 r->options->summarised ? "" : r->options->output);
+	if (r->options->exported)
+		log_info("recorded %s, %" PRIu64 " ticks, %" PRIu64 " samples, %" PRIu64 " lost",
+			 text_duration(s.recorded_ns, duration), s.ticks, s.samples, s.lost);
+	else
+		log_info("%s: %s, %" PRIu64 " ticks, %" PRIu64 " samples, %" PRIu64 " lost, %s%s%s",
+			 r->options->output, text_duration(s.recorded_ns, duration), s.ticks,
+			 s.samples, s.lost, text_bytes(output_bytes(r->output), bytes),
+			 r->options->summarised ? "" : ". Next: kymo report ",
+			 r->options->summarised ? "" : r->options->output);
 	r->lost = s.lost;
 }
 

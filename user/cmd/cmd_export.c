@@ -10,6 +10,7 @@
 #include "cmd/options.h"
 #include "cmd/output.h"
 #include "export/export.h"
+#include "model/sample.h"
 
 DEFINE_CLEANUP(struct profile *, profile_close);
 DEFINE_CLEANUP(struct query_result *, query_free);
@@ -105,12 +106,20 @@ int cmd_export(int argc, char **argv)
 	struct export_command o = { 0 };
 	struct query_selection sel;
 	struct export_options options = { 0 };
+	enum kymo_source source;
 	int r = options_parse(&export_argp, 0, "export", argc, argv, &o);
 
 	if (r)
 		return r < 0;
-	if (input_open(&o.input, &p) < 0 || input_select(&o.input, p, &sel) < 0 ||
-	    input_query(p, &sel, &result) < 0)
+	if (input_open(&o.input, &p) < 0 || input_select(&o.input, p, &sel) < 0)
+		return 1;
+	source = sel.value ? values[sel.value].source : KYMO_SOURCE_CPU;
+	if (!input_has_source(p, source)) {
+		log_error("%s: source %s was not recorded: nothing to export", profile_path(p),
+			  source_names[source]);
+		return 1;
+	}
+	if (input_query(p, &sel, &result) < 0)
 		return 1;
 	if (result->total.count == 0) {
 		log_error("%s: no samples in this selection: nothing to export", profile_path(p));

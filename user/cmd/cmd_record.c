@@ -240,7 +240,8 @@ static int record_one(struct agent_options *o, bool exported, struct agent_resul
 	bool shown = !o->quiet && !o->rotate_ns && isatty(STDERR_FILENO);
 	int r;
 
-	o->summarised = shown || exported;
+	o->summarised = shown;
+	o->exported = exported;
 	r = agent_record(o, result);
 	if (r == 0 && shown)
 		record_summary(o->output, result->lost, !exported);

@@ -68,7 +68,8 @@ static error_t input_parse(int key, char *arg, struct argp_state *state)
 
 static const struct argp_option selection_options[] = {
 	{ "value", KEY_VALUE, "VALUE", 0,
-	  "What is charged: cpu (time, the default), fault (memory brought in), io (disk), gc, "
+	  "What is charged: cpu (time, the default; without it the first that was recorded), fault "
+	  "(memory brought in), io (disk), gc, "
 	  "import (time "
 	  "that Python collected, imported); or "
 	  "what was seen "
@@ -246,11 +247,39 @@ int input_open(const struct input_options *o, struct profile **ret)
 	return r;
 }
 
+/* Recordings before there were others have cpu samples alone. */
+bool input_has_source(const struct profile *p, enum kymo_source source)
+{
+	const char *name = source_names[source], *list = profile_meta(p, "sources");
+
+	for (list = list ? list : "cpu"; *list; list += strspn(list, ",")) {
+		size_t size = strcspn(list, ",");
+
+		if (size == strlen(name) && strncmp(list, name, size) == 0)
+			return true;
+		list += size;
+	}
+	return false;
+}
+
+/* cpu, or where that was not recorded the first source that was. */
+static enum value_id default_value(const struct profile *p)
+{
+	if (input_has_source(p, KYMO_SOURCE_CPU))
+		return VALUE_NONE;
+	for (enum kymo_source source = 1; source < KYMO_SOURCE_MAX; source++)
+		if (input_has_source(p, source))
+			return value_of_source(source);
+	return VALUE_NONE;
+}
+
 int input_select(const struct input_options *o, const struct profile *p,
 		 struct query_selection *ret)
 {
 	struct query_selection s = { .value = o->value, .pid = (uint32_t)o->pid, .comm = o->comm };
 
+	if (!s.value)
+		s.value = default_value(p);
 	if (o->since.form)
 		s.since_ns = resolve_time(&o->since, p);
 	if (o->until.form) {
@@ -294,6 +323,11 @@ static int check_result(const struct profile *p, const struct query_selection *s
 			  profile_path(p), r->damaged_ticks);
 		return -EBADMSG;
 	}
+	if (r->total.count == 0 && (s->pid || s->comm) && !input_has_source(p, r->source)) {
+		log_error("%s: source %s was not recorded", profile_path(p),
+			  source_names[r->source]);
+		return -ENODATA;
+	}
 	if ((ticks && r->ticks_n == 0) || (r->total.count == 0 && (s->pid || s->comm))) {
 		log_error("%s: no %s in this selection", profile_path(p),
 			  r->ticks_n ? "samples" : "tick");
@@ -302,27 +336,12 @@ static int check_result(const struct profile *p, const struct query_selection *s
 	return 0;
 }
 
-/* Recordings before there were others have cpu samples alone. */
-static bool was_recorded(const struct profile *p, enum kymo_source source)
-{
-	const char *name = source_names[source], *list = profile_meta(p, "sources");
-
-	for (list = list ? list : "cpu"; *list; list += strspn(list, ",")) {
-		size_t size = strcspn(list, ",");
-
-		if (size == strlen(name) && strncmp(list, name, size) == 0)
-			return true;
-		list += size;
-	}
-	return false;
-}
-
 int input_check_events(const struct profile *p, const struct query_selection *s,
 		       enum kymo_source source, bool any)
 {
 	if (any)
 		return 0;
-	if (!was_recorded(p, source)) {
+	if (!input_has_source(p, source)) {
 		log_error("%s: source %s was not recorded: record it with --sources cpu,%s",
 			  profile_path(p), source_names[source], source_names[source]);
 		return -ENODATA;
@@ -342,14 +361,16 @@ int input_query(struct profile *p, const struct query_selection *s, struct query
 		log_error("%s", profile_message(p));
 		return r;
 	}
-	if (!was_recorded(p, (*ret)->source))
-		log_warning("%s: source %s was not recorded", profile_path(p),
-			    source_names[(*ret)->source]);
 	r = check_result(p, s, *ret);
 	if (r < 0) {
 		query_free(*ret);
 		*ret = NULL;
-	} else if ((*ret)->damaged_ticks) {
+		return r;
+	}
+	if (!input_has_source(p, (*ret)->source))
+		log_warning("%s: source %s was not recorded", profile_path(p),
+			    source_names[(*ret)->source]);
+	if ((*ret)->damaged_ticks) {
 		log_warning("%s: the samples of %u ticks are damaged and left out", profile_path(p),
 			    (*ret)->damaged_ticks);
 	}

@@ -48,6 +48,8 @@ int input_open(const struct input_options *o, struct profile **ret);
 /* Resolves the options against the profile. 0, or -EINVAL, told. */
 int input_select(const struct input_options *o, const struct profile *p,
 		 struct query_selection *ret);
+/* Whether samples of it were asked for when it was recorded. */
+bool input_has_source(const struct profile *p, enum kymo_source source);
 /*
  * As query_run, telling failures, and damaged ticks as a warning. Damage that leaves no samples, and a
  * selection that takes none, are failures: -EBADMSG, -ENODATA.
