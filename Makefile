@@ -5,6 +5,7 @@
 # make check-kernels                 kymo on five kernels, in an emulator (minutes)
 # make install      PREFIX=/usr/local DESTDIR=
 # make bench-walk bench-cost bench-day bench-store     what kymo costs (bench/)
+# make bench-whole  whole and right stacks, of programs of every kind, beside perf and bcc
 # make clean
 # V=1 shows commands; BUILD=dir builds elsewhere; SANITIZE=1 builds with ASan and UBSan into build-asan.
 
@@ -140,6 +141,8 @@ bench-cost: all $(BENCH_LOADS)
 	BUILD=$(BUILD) bench/cost
 bench-day: all $(BENCH)/day
 	BUILD=$(BUILD) bench/day
+bench-whole: all
+	BUILD=$(BUILD) bench/whole
 bench-store: $(BENCH)/store
 	$(BENCH)/store
 # Rows made beside libdw, and a first and a second start over the same files: FILES="..." for others.
@@ -148,7 +151,7 @@ FILES ?= $(wildcard /lib/$(MULTIARCH)/libc.so.6 /lib/$(MULTIARCH)/libcrypto.so.3
 bench-rows: all $(BENCH)/unwind_rows $(BENCH)/prepare
 	$(BENCH)/unwind_rows $(FILES)
 	$(BENCH)/prepare $(BUILD)/kymo $(BENCH)/prepare.cache $(FILES)
-.PHONY: bench-programs bench-walk bench-cost bench-day bench-store bench-rows
+.PHONY: bench-programs bench-walk bench-cost bench-day bench-store bench-whole bench-rows
 
 # ---- tests: a program per file ----
 UNIT_SOURCES := $(sort $(shell find tests/unit -name 'test_*.c' 2>/dev/null))
