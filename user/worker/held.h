@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Inside user/worker: files that were opened stay open while a process maps them, and for some seconds after its end: the last
+ * Inside user/worker: files that were opened stay open while a process maps them, and for a tick after its end: the last
  * samples of a container's processes are named when its mount namespace is gone, and no path leads to their files. While
  * they are mapped they cannot be unmounted anyway; we hold nobody up for longer than that.
  */
