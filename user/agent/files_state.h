@@ -26,6 +26,7 @@ struct file {
 	struct frame_list unnamed[PROFILES]; /* frames that wait to be named */
 	bool superseded; /* its inode is another file's by now: it cannot be read any more */
 	bool is_elf, is_python;
+	bool is_users; /* not root's */
 	bool rows_gone; /* the kernel had its rules; nobody mapped it, and others needed their place */
 	uint32_t rows_bytes;   /* that its rules take in the kernel; 0 = it has none */
 	uint64_t idle_ns;      /* since when nobody maps it; 0 = somebody may */
@@ -68,8 +69,9 @@ struct files {
 	uint32_t *to_unwind;
 	size_t to_unwind_n, to_unwind_cap;
 	size_t unwind_next, unwind_out;
-	size_t unwind_check; /* the file that is to be looked for next */
-	uint64_t idle_bytes; /* of the rules of files that nobody maps */
+	size_t unwind_check;  /* the file that is to be looked for next */
+	uint64_t idle_bytes;  /* of the rules of files that nobody maps */
+	uint64_t users_bytes; /* of those of files that are not root's */
 	struct name_job *jobs;
 	size_t jobs_n, jobs_cap, jobs_out;
 	uint64_t next_cookie;

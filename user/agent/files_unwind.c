@@ -8,10 +8,13 @@
 #include "agent/files_state.h"
 #include "base/array.h"
 
-#define UNWIND_OUT_MAX 64	   /* tables being made: names are not to wait behind many */
+#define WAITING_SEEN   512	   /* of those that wait for their tables */
+#define UNWIND_OUT_MAX 8	   /* tables being made: names are not to wait behind many */
 #define IDLE_BYTES_MAX (16U << 20) /* of rows that nobody needs now */
-#define CHECKED	       512	   /* files that one tick looks at, */
-#define SEARCHED       32	   /* of them, those that are looked for in all processes */
+/* Of the 128 MiB that there are: what users make up does not take the place of the host's own. */
+#define USERS_BYTES_MAX (96U << 20)
+#define CHECKED		512 /* files that one tick looks at, */
+#define SEARCHED	32  /* of them, those that are looked for in all processes */
 
 int files_unwind_ask(struct files *f, uint32_t index)
 {
@@ -22,10 +25,31 @@ int files_unwind_ask(struct files *f, uint32_t index)
 	return 0;
 }
 
+/* The smallest mapping of those that wait comes first: many large files, made up maybe, hold up nobody for long. */
+static uint32_t take_smallest(struct files *f)
+{
+	size_t end = f->to_unwind_n, best = f->unwind_next;
+	uint32_t index;
+
+	if (end - best > WAITING_SEEN)
+		end = best + WAITING_SEEN;
+	for (size_t i = best; i < end; i++) {
+		const struct file *file = &f->files[f->to_unwind[i]];
+		const struct file *smallest = &f->files[f->to_unwind[best]];
+
+		if (file->end - file->start < smallest->end - smallest->start)
+			best = i;
+	}
+	index = f->to_unwind[best];
+	f->to_unwind[best] = f->to_unwind[f->unwind_next];
+	f->to_unwind[f->unwind_next] = index;
+	return index;
+}
+
 void files_unwind_submit(struct files *f)
 {
 	while (f->unwind_out < UNWIND_OUT_MAX && f->unwind_next < f->to_unwind_n) {
-		uint32_t index = f->to_unwind[f->unwind_next];
+		uint32_t index = take_smallest(f);
 		struct worker_file wf = files_reach(&f->files[index]);
 
 		if (worker_submit(f->worker, WORKER_UNWIND, &wf, NULL, 0, index) < 0)
@@ -48,13 +72,21 @@ static void set_idle(struct files *f, struct file *file, bool idle, uint64_t now
 		f->idle_bytes -= file->rows_bytes;
 }
 
+/* What the kernel has of the file now. */
+static void set_bytes(struct files *f, struct file *file, uint32_t bytes)
+{
+	if (file->is_users)
+		f->users_bytes = f->users_bytes - file->rows_bytes + bytes;
+	file->rows_bytes = bytes;
+}
+
 static void drop_rows(struct files *f, struct file *file)
 {
 	const struct kymo_file_key key = { .inode = file->inode, .dev = file->dev };
 
 	set_idle(f, file, false, 0);
 	(void)kern_set_unwind(f->kern, &key, NULL);
-	file->rows_bytes = 0;
+	set_bytes(f, file, 0);
 	file->rows_gone = !file->superseded;
 }
 
@@ -85,18 +117,32 @@ static void drop_idle(struct files *f, uint64_t bytes_max)
 		drop_rows(f, file);
 }
 
-static int set_rows(struct files *f, struct file *file, const struct unwind_table *t)
+static int load(struct files *f, const struct file *file, const struct unwind_table *t,
+		uint32_t bytes)
 {
 	const struct kymo_file_key key = { .inode = file->inode, .dev = file->dev };
-	int r = kern_set_unwind(f->kern, &key, t);
 
+	if (file->is_users && f->users_bytes + bytes > USERS_BYTES_MAX)
+		return -ENOSPC;
+	return kern_set_unwind(f->kern, &key, t);
+}
+
+static int set_rows(struct files *f, struct file *file, const struct worker_reply *reply)
+{
+	const struct unwind_table *t = reply->table;
+	uint32_t bytes = (uint32_t)(t->rows_n * sizeof(*t->rows) +
+				    t->pages_n * sizeof(struct kymo_unwind_page));
+	int r;
+
+	set_bytes(f, file, 0);
+	file->is_users = reply->owner != 0;
+	r = load(f, file, t, bytes);
 	if (r == -ENOSPC && f->idle_bytes) {
 		drop_idle(f, 0);
-		r = kern_set_unwind(f->kern, &key, t);
+		r = load(f, file, t, bytes);
 	}
 	if (r == 0)
-		file->rows_bytes = (uint32_t)(t->rows_n * sizeof(*t->rows) +
-					      t->pages_n * sizeof(struct kymo_unwind_page));
+		set_bytes(f, file, bytes);
 	return r;
 }
 
@@ -112,7 +158,7 @@ int files_unwind_take(struct files *f, const struct worker_reply *reply)
 	if (file->superseded)
 		return 0;
 	if (r == 0)
-		r = set_rows(f, file, reply->table);
+		r = set_rows(f, file, reply);
 	/* Without .eh_frame or of another machine: an answer, not a failure. What could not be inspected was counted. */
 	f->stats.failed_unwind += r < 0 && r != -ENOENT && r != -ENOTSUP && file->is_elf;
 	return 0;

@@ -314,6 +314,7 @@ static int run_once(struct client *c, const struct job *job, const struct file_i
 {
 	int r;
 
+	reply->public.owner = (uint32_t)identity->owner;
 	if (take_kept(c, job, identity, reply))
 		return 0;
 	r = client_parse(c, job, identity, fd, reply);

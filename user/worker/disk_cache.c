@@ -57,12 +57,15 @@ static const char *suffix_of(enum worker_job_kind kind)
 	return kind == WORKER_UNWIND ? "rows" : "facts";
 }
 
-static void name_of(const struct file_identity *f, const char *suffix, char name[NAME_BYTES_MAX])
+/* Of each build its own: two that run in turn must not spoil each other's. */
+static void name_of(const struct disk_cache *c, const struct file_identity *f, const char *suffix,
+		    char name[NAME_BYTES_MAX])
 {
-	snprintf(name, NAME_BYTES_MAX, "%llx-%llx-%llx-%llx-%llx-%llx.%s",
-		 (unsigned long long)f->fs, (unsigned long long)f->dev,
-		 (unsigned long long)f->inode, (unsigned long long)f->size,
-		 (unsigned long long)f->mtime_ns, (unsigned long long)f->ctime_ns, suffix);
+	snprintf(name, NAME_BYTES_MAX, "%llx-%llx-%llx-%llx-%llx-%llx-%llx.%s",
+		 (unsigned long long)c->maker, (unsigned long long)f->fs,
+		 (unsigned long long)f->dev, (unsigned long long)f->inode,
+		 (unsigned long long)f->size, (unsigned long long)f->mtime_ns,
+		 (unsigned long long)f->ctime_ns, suffix);
 }
 
 static bool has_suffix(const char *name, const char *suffix)
@@ -249,7 +252,7 @@ void disk_cache_refuse(struct disk_cache *c, const struct file_identity *file,
 {
 	char name[NAME_BYTES_MAX];
 
-	name_of(file, suffix_of(kind), name);
+	name_of(c, file, suffix_of(kind), name);
 	c->wrong++;
 	unlinkat(c->dir, name, 0);
 }
@@ -264,7 +267,7 @@ int disk_cache_load(struct disk_cache *c, const struct file_identity *file,
 
 	if (!disk_cache_keeps(c, file, kind))
 		return -ENOENT;
-	name_of(file, suffix_of(kind), name);
+	name_of(c, file, suffix_of(kind), name);
 	/* Non-blocking: a pipe in its place must not hold us up. */
 	fd = openat(c->dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
@@ -313,9 +316,9 @@ int disk_cache_store(struct disk_cache *c, const struct file_identity *file,
 	r = make_room(c, sizeof(head) + size);
 	if (r < 0)
 		return r;
-	name_of(file, suffix_of(kind), name);
+	name_of(c, file, suffix_of(kind), name);
 	/* By two that run at once, too: what one leaves of the other's is seen by its checksum. */
-	name_of(file, "tmp", temporary);
+	name_of(c, file, "tmp", temporary);
 	r = write_entry(c, temporary, name, &head, data);
 	if (r == 0)
 		c->bytes += sizeof(head) + size;

@@ -185,6 +185,7 @@ static int open_found(int path_fd, const struct open_request *q, struct open_rep
 		.size = s.stx_size,
 		.mtime_ns = time_ns(&s.stx_mtime),
 		.ctime_ns = time_ns(&s.stx_ctime),
+		.owner = s.stx_uid,
 		.fs = q->careful || q->what != OPEN_MAPPED ? 0 : trusted_fs(fd),
 	};
 	*ret = TAKE_FD(fd);

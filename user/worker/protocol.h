@@ -66,6 +66,7 @@ struct file_identity {
 	uint64_t ctime_ns;
 	/* Which file system; 0: one whose server or user may say what it likes of its files */
 	uint64_t fs;
+	uint64_t owner; /* user id */
 };
 
 /*

@@ -69,6 +69,7 @@ struct worker_reply {
 	size_t inlines_n;
 	struct unwind_table *table; /* UNWIND: sound; owned by the reply */
 	uint64_t parser_cpu_ns;	    /* by the parser's own word */
+	uint32_t owner;		    /* UNWIND: of the file: its user id */
 };
 
 /*

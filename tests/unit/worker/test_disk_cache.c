@@ -20,7 +20,7 @@ struct fixture {
 };
 
 static const struct file_identity key = { 1, 2, 3, 4, 5, .fs = 6 };
-#define ENTRY "6-1-2-3-4-5"
+#define ENTRY "7-6-1-2-3-4-5"
 
 static const char answer[] = "what the parser said of the file";
 
@@ -33,6 +33,7 @@ static int setup(void **state)
 		return -1;
 	snprintf(f->path, sizeof(f->path), "%s/rows", f->parent);
 	assert_int_equal(disk_cache_open(&f->c, f->path, 1 << 20), 0);
+	f->c.maker = 7;
 	*state = f;
 	return 0;
 }
@@ -117,6 +118,7 @@ static void test_stored_and_loaded(void **state)
 	assert_int_equal(load(f, &other), -ENOENT);
 	disk_cache_close(&f->c);
 	assert_int_equal(disk_cache_open(&f->c, f->path, 1 << 20), 0);
+	f->c.maker = 7;
 	assert_there(f);
 	assert_true(f->c.bytes > 0);
 }
@@ -136,14 +138,15 @@ static void test_other_keys(void **state)
 	assert_int_equal(disk_cache_load(&f->c, &key, WORKER_INSPECT, &f->got), -ENOENT);
 	/* Its name alone does not make it another one's. */
 	entry_path(f, path);
-	snprintf(other, sizeof(other), "%s/6-1-2-3-4-6.rows", f->path);
+	snprintf(other, sizeof(other), "%s/7-6-1-2-3-4-6.rows", f->path);
 	assert_int_equal(rename(path, other), 0);
 	assert_int_equal(load(f, &others[4]), -ENOENT);
 	assert_int_equal(f->c.wrong, 1);
 	assert_int_equal(store(f, &key), 0);
 	f->c.maker++;
 	assert_absent(f);
-	assert_int_equal(count_files(f), 0);
+	f->c.maker--;
+	assert_there(f);
 }
 
 /* A file system that cannot be believed, and questions whose answers change. */
@@ -271,7 +274,7 @@ static void set_used(const struct fixture *f, uint64_t inode, time_t when)
 	const struct timespec times[] = { { when, 0 }, { when, 0 } };
 	char name[64];
 
-	snprintf(name, sizeof(name), "6-1-%llx-3-4-5.rows", (unsigned long long)inode);
+	snprintf(name, sizeof(name), "7-6-1-%llx-3-4-5.rows", (unsigned long long)inode);
 	assert_int_equal(utimensat(f->c.dir, name, times, 0), 0);
 }
 
@@ -286,6 +289,7 @@ static void test_eviction(void **state)
 	one = f->c.bytes;
 	disk_cache_close(&f->c);
 	assert_int_equal(disk_cache_open(&f->c, f->path, one * 4), 0);
+	f->c.maker = 7;
 	for (k.inode = 2; k.inode < 6; k.inode++) {
 		assert_int_equal(store(f, &k), 0);
 		set_used(f, k.inode, (time_t)(1000 + k.inode));
@@ -322,6 +326,7 @@ static void test_writes_that_fail(void **state)
 	close(fd);
 	disk_cache_close(&f->c);
 	assert_int_equal(disk_cache_open(&f->c, f->path, 1 << 20), 0);
+	f->c.maker = 7;
 	assert_int_equal(count_files(f), 1);
 }
 
