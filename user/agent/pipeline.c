@@ -517,7 +517,7 @@ int pipeline_start(struct pipeline *p, uint64_t *ret_start_ns)
 	if (r < 0)
 		return r;
 	now = clock_mono_ns();
-	r = health_read(p->health, &discard);
+	r = health_read(p->health, now, &discard);
 	/* Labelled metrics are told once: those of this reading belong to the first tick. */
 	p->closing_health.metrics = discard.metrics;
 	p->closing_health.metrics_n = discard.metrics_n;
@@ -548,7 +548,7 @@ static int tick_end(struct pipeline *p)
 	p->closing_health = (struct health){ 0 };
 	p->end_ns = clock_mono_ns();
 	p->wall_ns = clock_wall_ns();
-	r = health_read(p->health, &p->closing_health);
+	r = health_read(p->health, p->end_ns, &p->closing_health);
 	p->health_span_ns = clock_mono_ns() - p->end_ns;
 	if (r == 0)
 		r = sweep(p);

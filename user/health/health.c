@@ -40,6 +40,11 @@ static const struct source sources[] = {
 struct health_reader {
 	struct instruments in;
 	int fds[ARRAY_SIZE(sources)]; /* -1 = this host does not have it */
+	/* Each file's last reading, when it began and ended; the one before it. */
+	struct {
+		uint64_t begun_ns, done_ns, before_ns;
+	} times[ARRAY_SIZE(sources)];
+	uint64_t tick_end_ns; /* the last tick's; 0 = none */
 	struct cgroups *cgroups;
 	struct buf text;
 };
@@ -74,7 +79,10 @@ static int read_all(struct health_reader *r, struct health *ret)
 
 		if (r->fds[i] < 0)
 			continue;
+		r->times[i].before_ns = r->times[i].begun_ns;
+		r->times[i].begun_ns = clock_mono_ns();
 		e = file_reread(r->fds[i], FILE_MAX, &r->text);
+		r->times[i].done_ns = clock_mono_ns();
 		if (e < 0) {
 			reading->errors++;
 			continue;
@@ -137,9 +145,37 @@ void health_reader_free(struct health_reader *r)
 	free(r);
 }
 
-int health_read(struct health_reader *r, struct health *ret)
+/*
+ * A file is read a moment after the tick's end, on a busy host at times a long one: between two readings there
+ * can be more time than the tick has, and more of it stalled. That much is the reading's doing, no more.
+ */
+static void fit_pressure(struct health_reader *r, uint64_t tick_ns, struct health *h)
 {
-	return read_all(r, ret);
+	for (size_t i = 0; i < ARRAY_SIZE(sources); i++) {
+		uint64_t between = r->times[i].done_ns - r->times[i].before_ns;
+
+		if (sources[i].read != source_pressure || r->fds[i] < 0 || !r->times[i].before_ns)
+			continue;
+		for (size_t k = 0; k < ARRAY_SIZE(sources[i].columns); k++) {
+			int column = sources[i].columns[k];
+
+			if (column >= 0 && h->present[column])
+				h->value[column] =
+					pressure_of_tick(h->value[column], tick_ns, between);
+		}
+	}
+}
+
+int health_read(struct health_reader *r, uint64_t tick_end_ns, struct health *ret)
+{
+	int e = read_all(r, ret);
+
+	if (e < 0)
+		return e;
+	if (tick_end_ns && r->tick_end_ns && tick_end_ns > r->tick_end_ns)
+		fit_pressure(r, tick_end_ns - r->tick_end_ns, ret);
+	r->tick_end_ns = tick_end_ns;
+	return 0;
 }
 
 void health_renew(struct health_reader *r)

@@ -15,9 +15,9 @@ struct health_reader;
  * errors. Takes the first reading. */
 int health_reader_new(const char *proc, struct health_reader **ret);
 void health_reader_free(struct health_reader *r);
-/* Reads now; *ret gets the changes since the reading before. A counter that went backwards is
+/* Reads now, for a tick that has just ended (CLOCK_MONOTONIC; 0 = for none); *ret gets the changes since the reading before. A counter that went backwards is
  * absent in this tick. Fills ret->metrics with labelled metrics seen for the first time. */
-int health_read(struct health_reader *r, struct health *ret);
+int health_read(struct health_reader *r, uint64_t tick_end_ns, struct health *ret);
 /* For a new profile: from the next reading on labelled metrics are new again, with ids from 1. */
 void health_renew(struct health_reader *r);
 

@@ -36,6 +36,8 @@ void source_key_line(struct reading *r, const struct source_key *keys, size_t ke
 void source_stat(struct instruments *in, const struct source *source, struct span text);
 void source_meminfo(struct instruments *in, const struct source *source, struct span text);
 void source_vmstat(struct instruments *in, const struct source *source, struct span text);
+/* Stalled time of a tick, of what was stalled between two readings with so much time between them. */
+int64_t pressure_of_tick(int64_t stalled_ns, uint64_t tick_ns, uint64_t between_ns);
 void source_pressure(struct instruments *in, const struct source *source, struct span text);
 void source_diskstats(struct instruments *in, const struct source *source, struct span text);
 void source_loadavg(struct instruments *in, const struct source *source, struct span text);

@@ -22,6 +22,14 @@ static void pressure_line(struct reading *r, int column, struct span line)
 	}
 }
 
+int64_t pressure_of_tick(int64_t stalled_ns, uint64_t tick_ns, uint64_t between_ns)
+{
+	bool is_late = stalled_ns > 0 && (uint64_t)stalled_ns > tick_ns &&
+		       (uint64_t)stalled_ns <= between_ns;
+
+	return is_late ? (int64_t)tick_ns : stalled_ns;
+}
+
 void source_pressure(struct instruments *in, const struct source *source, struct span text)
 {
 	struct span line, word;
