@@ -3,6 +3,7 @@
 # make unit         unit tests       make check   every test (see tests/run)
 # make fuzz         every fuzzer, SECONDS=60 each
 # make check-kernels                 kymo on five kernels, in an emulator (minutes)
+# make check-long   a whole minute of what `make check` does in its short form
 # make install      PREFIX=/usr/local DESTDIR=
 # make bench-walk bench-cost bench-day bench-store     what kymo costs (bench/)
 # make bench-whole  whole and right stacks, of programs of every kind, beside perf and bcc
@@ -234,6 +235,10 @@ vm-programs: $(VM_PROGRAMS)
 check-kernels: $(VM_PROGRAMS)
 	$(Q)tests/vm/check $(BUILD)
 .PHONY: vm-programs check-kernels
+
+check-long: all
+	KYMO_LONG=1 KYMO=$(abspath $(BUILD))/kymo /usr/bin/python3 -B -m pytest -q tests/e2e/test_storm.py
+.PHONY: check-long
 
 unit-programs: $(UNIT_TESTS)
 bpf-programs: $(BPF_TESTS)

@@ -2,12 +2,13 @@
 """2,000 processes a minute, half of them Python: every one with command and executable, frames with names."""
 
 import json
+import os
 
 import pytest
 from profile import folded, rows
 from test_shares import interpreter
 
-COUNT = 400
+COUNT = 2000 if os.environ.get("KYMO_LONG") else 400
 
 # Prints pid -> [executable, command line] of each; every 25th program is a file that nobody has seen before.
 LAUNCHER = """

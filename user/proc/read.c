@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "proc/state.h"
 
+#define PF_KTHREAD 0x00200000 /* include/linux/sched.h; field 9 of stat (proc_pid_stat(5)) */
 #define MAPS_CHUNK 65536
 
 static int open_file(int proc_fd, uint32_t pid, const char *name)
@@ -53,6 +54,7 @@ static int parse_stat(char *line, struct proc_stat *ret)
 	char *name = strchr(line, '('), *end = strrchr(line, ')');
 	struct proc_stat s = { 0 };
 	unsigned long long start;
+	unsigned int flags;
 	size_t n;
 
 	if (!name || !end || end < name)
@@ -62,10 +64,11 @@ static int parse_stat(char *line, struct proc_stat *ret)
 	/* state ppid pgrp session tty tpgid flags minflt cminflt majflt cmajflt utime stime
 	 * cutime cstime priority nice num_threads itrealvalue starttime */
 	if (sscanf(end + 1,
-		   " %c %u %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %u %*d "
+		   " %c %u %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %u %*d "
 		   "%llu ",
-		   &s.state, &s.parent_pid, &s.threads, &start) != 4)
+		   &s.state, &s.parent_pid, &flags, &s.threads, &start) != 5)
 		return -EBADMSG;
+	s.kernel = flags & PF_KTHREAD;
 	s.start_ticks = start;
 	*ret = s;
 	return 0;
@@ -201,20 +204,23 @@ int read_mappings(struct proc_table *t, struct life *l)
 	_cleanup_close_ int fd = open_file(t->proc_fd, l->p.info.pid, "maps");
 	_cleanup_free_ char *text = malloc(MAPS_CHUNK);
 	size_t size = 0;
+	bool any = false;
 	int r = 0;
 
 	if (fd < 0)
 		return fd;
 	if (!text)
 		return -ENOMEM;
-	mappings_clear(t, l);
 	while (r == 0) {
 		ssize_t n = read(fd, text + size, MAPS_CHUNK - size);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			return n < 0 ? -errno : 0;
+			return n < 0 ? -errno : any;
+		if (!any)
+			mappings_clear(t, l);
+		any = true;
 		size += (size_t)n;
 		r = map_lines(t, l, text, &size);
 		/* No line is as long as the buffer: no maps file then. */

@@ -86,8 +86,10 @@ static void set_gone(struct life *l, uint64_t now_ns)
 	l->exit_ns = now_ns;
 }
 
-/* What belongs to the memory map. A leader that ended before its threads has none to show: what
- * is known stays. */
+/*
+ * What belongs to the memory map. A leader that ended before its threads has none to show: what is known stays.
+ * 1, or -errno; 0: it is about to end, its map has gone.
+ */
 static int read_whole(struct proc_table *t, struct life *l, const struct proc_stat *stat)
 {
 	int r;
@@ -95,19 +97,23 @@ static int read_whole(struct proc_table *t, struct life *l, const struct proc_st
 	memcpy(l->p.info.comm, stat->comm, sizeof(stat->comm));
 	l->p.info.parent_pid = stat->parent_pid;
 	if (stat->state == 'Z')
-		return 0;
+		return 1;
 	read_identity(t, l);
 	r = read_mappings(t, l);
-	return r == -ENOMEM ? r : 0;
+	if (r == -ENOMEM)
+		return r;
+	/* Without a map some kernels open an empty file, others none. */
+	return (r != 0 && r != -ESRCH && r != -ENOENT) || stat->kernel;
 }
 
 int scan_process(struct proc_table *t, uint32_t pid, struct life **ret)
 {
 	uint64_t now_ns = clock_mono_ns();
 	struct proc_stat stat, after;
-	struct life *l;
+	struct life *l, *known = life_newest(t, pid);
 	int r = read_stat(t->proc_fd, pid, &stat);
 
+	*ret = NULL;
 	if (r < 0)
 		return r;
 	/* Dead and waiting to be reaped: nothing of it can be read, and what was known of it
@@ -121,6 +127,13 @@ int scan_process(struct proc_table *t, uint32_t pid, struct life **ret)
 	r = read_whole(t, l, &stat);
 	if (r < 0)
 		return r;
+	/* Not read, then: what happened to it before, and is not delivered yet, still counts. */
+	if (r == 0) {
+		if (l != known)
+			life_forget_newest(t, l);
+		*ret = NULL;
+		return -ESRCH;
+	}
 	/* Another process in between: what was read may be of either. */
 	if (read_stat(t->proc_fd, pid, &after) < 0 || after.start_ticks != stat.start_ticks) {
 		set_gone(l, now_ns);

@@ -72,6 +72,8 @@ struct life *life_newest(const struct proc_table *t, uint32_t pid); /* NULL = no
 /* A new life in front of the older ones, which are marked as exited at now_ns. NULL at the
  * bound. */
 struct life *life_new(struct proc_table *t, uint32_t pid, uint64_t now_ns);
+/* Of its pid the newest, as if it had never been known. */
+void life_forget_newest(struct proc_table *t, struct life *l);
 /* Replaces a string of info by a copy, made valid UTF-8; the old one stays when memory is short. */
 int life_set_text(char **place, const char *text, size_t size);
 
@@ -90,10 +92,14 @@ struct proc_stat {
 	char state;
 	uint32_t parent_pid, threads;
 	uint64_t start_ticks;
+	bool kernel; /* a kernel thread: it never has a memory map */
 };
 int read_stat(int proc_fd, uint32_t pid, struct proc_stat *ret);
 void read_identity(struct proc_table *t,
 		   struct life *l); /* uid, exe, cmdline; what cannot be read stays */
+/*
+ * 1, -errno; 0: its memory map has gone (or it has none), and what was known of it stays.
+ */
 int read_mappings(struct proc_table *t, struct life *l);
 /* Arguments that each end with a NUL, separated by spaces then. 0 or -ENOMEM. */
 int life_set_cmdline(struct life *l, const char *args, size_t size);

@@ -148,6 +148,18 @@ struct life *life_new(struct proc_table *t, uint32_t pid, uint64_t now_ns)
 	return l;
 }
 
+void life_forget_newest(struct proc_table *t, struct life *l)
+{
+	uint32_t pid = l->p.info.pid;
+	struct life **place = hmap_get(&t->by_pid, &pid);
+
+	if (l->older)
+		*place = l->older;
+	else
+		hmap_remove(&t->by_pid, &pid);
+	life_free(t, l);
+}
+
 /* A life that is over: it came before the newest one. */
 static struct life *life_new_behind(struct proc_table *t, struct life *newest)
 {

@@ -603,6 +603,48 @@ static void events_from_before_the_reading_are_part_of_it(void **state)
 	assert_non_null(proc_find_mapping(p, 0x401000));
 }
 
+/* Its memory map has gone, so that nothing could be read: what comes late is all that will ever be known. */
+static void events_from_before_a_reading_that_came_too_late_count(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t before = clock_mono_ns(), start = clock_boot_ns();
+	struct process_event e;
+	struct proc_process *p;
+
+	put_stat(f, 100, "python3", 'R', 1, 1, start / TICK_NS);
+	put_text(f, 100, "status", "Name:\tpython3\nUid:\t0\t0\t0\t0\n");
+	put_text(f, 100, "cmdline", "");
+	put_text(f, 100, "maps", "");
+	assert_int_equal(proc_scan(f->t, 100), 0);
+	e = event(PROCESS_FORK, 100, before);
+	e.parent_pid = 1;
+	assert_int_equal(proc_apply(f->t, &e), 0);
+	e = event(PROCESS_EXEC, 100, before);
+	memcpy(e.comm, "python3", 8);
+	assert_int_equal(proc_apply(f->t, &e), 0);
+	e = event(PROCESS_MMAP, 100, before);
+	e.start = 0x1000;
+	e.end = 0x2000;
+	e.inode = 600;
+	e.dev = 1;
+	e.path = "/usr/bin/python3.12";
+	assert_int_equal(proc_apply(f->t, &e), 0);
+	p = find(f, 100, start);
+	assert_string_equal(p->info.exe, "/usr/bin/python3.12");
+	assert_non_null(proc_find_mapping(p, 0x1000));
+	/* A kernel thread never has one: it is read nevertheless. */
+	put(f, 200, "stat",
+	    "200 (kworker/0:1) I 2 0 0 0 -1 69238880 0 0 0 0 0 0 0 0 20 0 1 0 6000 0 0\n", 74);
+	put_text(f, 200, "status", "Name:\tkworker/0:1\nUid:\t0\t0\t0\t0\n");
+	put_text(f, 200, "maps", "");
+	assert_int_equal(proc_scan(f->t, 200), 0);
+	e = event(PROCESS_COMM, 200, before);
+	memcpy(e.comm, "older", 6);
+	e.tid = 200;
+	assert_int_equal(proc_apply(f->t, &e), 0);
+	assert_string_equal(find(f, 200, 6000 * TICK_NS)->info.comm, "kworker/0:1");
+}
+
 static void after_lost_events_everything_is_read_anew(void **state)
 {
 	struct fixture *f = *state;
@@ -837,6 +879,7 @@ int main(void)
 		TEST(a_reused_pid_is_another_process),
 		TEST(a_start_in_another_tick_is_another_life),
 		TEST(events_from_before_the_reading_are_part_of_it),
+		TEST(events_from_before_a_reading_that_came_too_late_count),
 		TEST(after_lost_events_everything_is_read_anew),
 		TEST(a_leader_may_end_before_its_threads),
 		TEST(mappings_are_bounded),
