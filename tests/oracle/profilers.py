@@ -24,6 +24,7 @@ NO_STACK = {"no user stack", "inside execve"}
 ENTRY_BYTES = 64
 SCRIPT_SECONDS = 90
 BEGIN_SECONDS = 90
+READ_ATTEMPTS = 10
 
 
 def entry_offset(path):
@@ -76,8 +77,12 @@ class Kymo:
             raise RuntimeError(f"kymo record: exit {self.process.returncode}")
 
     def query(self, sql):
-        out = subprocess.run([self.binary, "sql", "--csv", self.out, sql], capture_output=True, text=True, check=True).stdout
-        return list(csv.reader(io.StringIO(out)))[1:]
+        for _ in range(READ_ATTEMPTS):
+            r = subprocess.run([self.binary, "sql", "--csv", self.out, sql], capture_output=True, text=True, check=False)
+            if r.returncode == 0:
+                return list(csv.reader(io.StringIO(r.stdout)))[1:]
+            time.sleep(0.3)  # a profile that is being written may refuse for a moment
+        raise RuntimeError(f"kymo sql: {r.stderr}")
 
     def ends(self):
         """{pid given: {end: samples}}; those without a user stack left out."""
