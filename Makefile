@@ -2,6 +2,7 @@
 # make              build/kymo
 # make unit         unit tests       make check   every test (see tests/run)
 # make fuzz         every fuzzer, SECONDS=60 each
+# make check-pythons                 stacks and every line of the library on Debian's other CPythons, too (fetches them; minutes)
 # make check-kernels                 kymo on five kernels, in an emulator (minutes)
 # make check-long   a whole minute of what `make check` does in its short form
 # make install      PREFIX=/usr/local DESTDIR=
@@ -239,6 +240,15 @@ check-kernels: $(VM_PROGRAMS)
 check-long: all
 	KYMO_LONG=1 KYMO=$(abspath $(BUILD))/kymo /usr/bin/python3 -B -m pytest -q tests/e2e/test_storm.py
 .PHONY: check-long
+
+# Debian's other CPythons with the libraries they were built for: what is there already is kept.
+PYTHONS := build/pythons
+pythons:
+	$(Q)tests/pythons/fetch $(PYTHONS)
+check-pythons: all pythons $(BUILD)/tests/unit/python/test_lines
+	$(Q)KYMO=$(abspath $(BUILD))/kymo KYMO_PYTHONS=$(abspath $(PYTHONS)) /usr/bin/python3 -B -m pytest -q -p no:cacheprovider tests/e2e/test_interleave.py
+	$(Q)tests/pythons/lines $(PYTHONS) $(BUILD)/tests/unit/python/test_lines
+.PHONY: pythons check-pythons
 
 unit-programs: $(UNIT_TESTS)
 bpf-programs: $(BPF_TESTS)

@@ -110,14 +110,15 @@ struct python_seen {
 struct python_walk {
 	__u64 futex; /* what the thread waits on in futex(2), else 0: set with the registers */
 	__u64 thread_state;
-	__u64 frame;	  /* the next frame to emit; 0 = none left */
-	__u64 code;	  /* its code object */
-	__u32 generation; /* of that code object */
-	__u32 active;	  /* python_begin found a thread state with frames */
-	__u32 done;	  /* no frames are left */
-	__u32 codes;	  /* new code objects copied in this sample */
-	__u32 end;	  /* why a step stopped the walk; 0 = it goes on */
-	__u32 sample;	  /* a number of its own for each sample */
+	__u64 frame;	   /* the next frame to emit; 0 = none left */
+	__u64 code;	   /* its code object */
+	__u32 generation;  /* of that code object */
+	__u32 active;	   /* python_begin found a thread state with frames */
+	__u32 done;	   /* no frames are left */
+	__u32 spare_loops; /* eval loops on the stack for which no frame was left */
+	__u32 codes;	   /* new code objects copied in this sample */
+	__u32 end;	   /* why a step stopped the walk; 0 = it goes on */
+	__u32 sample;	   /* a number of its own for each sample */
 	struct python_seen seen[PYTHON_SEEN_MAX];
 	__u64 head[KYMO_PYTHON_HEAD_BYTES /
 		   8]; /* what was read last: a thread state, frame or code object */

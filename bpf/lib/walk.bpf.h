@@ -34,6 +34,7 @@ __weak __noinline int walk_step(__u32 slot)
 {
 	struct scratch *s = scratch_get(slot);
 	int end = KYMO_END_NONE;
+	bool was_python;
 
 	if (!s)
 		return KYMO_END_NO_RULE;
@@ -41,10 +42,13 @@ __weak __noinline int walk_step(__u32 slot)
 		end = native_check_pc(s, slot);
 	if (end)
 		return end;
-	if (s->python.active && !s->python.done && in_eval_loop(s))
+	was_python = s->python.active && !s->python.done;
+	if (was_python && in_eval_loop(s))
 		end = python_segment(slot);
 	else
 		end = native_emit(s);
+	if (s->python.active && s->python.done && !was_python && in_eval_loop(s))
+		s->python.spare_loops++;
 	return end ? end : native_step(s, slot);
 }
 
@@ -109,6 +113,8 @@ static __always_inline int walk_with_python(struct scratch *s, __u32 slot)
 	if (s->python.active && !passes_interpreter(s))
 		return walk_without_rules(s, slot);
 	end = walk_by_steps(slot);
+	if (s->python.spare_loops)
+		count(KYMO_COUNTER_PYTHON_DOUBTFUL);
 	if (s->python.active && !s->python.done && end != KYMO_END_TOO_DEEP &&
 	    end != KYMO_END_PYTHON_TORN && end != KYMO_END_PYTHON_UNREADABLE)
 		python = python_rest(slot);

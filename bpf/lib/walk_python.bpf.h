@@ -52,6 +52,33 @@ static __always_inline int python_thread_state(struct scratch *s)
 	return 0;
 }
 
+/* Where the state that runs is kept; 0 = nowhere. */
+static __always_inline __u64 python_current_at(const struct scratch *s)
+{
+	if (s->layout.gil == KYMO_PYTHON_GIL_CURRENT)
+		return s->process.load_bias + s->binary.gil_vaddr;
+	if (s->layout.runtime_current)
+		return s->process.load_bias + s->binary.runtime_vaddr + s->layout.runtime_current;
+	return 0;
+}
+
+/*
+ * Up to 3.11 the key keeps the thread's first state while it runs in a sub-interpreter; the state that runs is then another
+ * one of the same thread.
+ */
+static __always_inline void python_thread_state_runs(struct scratch *s)
+{
+	__u64 at = python_current_at(s), current = 0, key = s->python.thread_state;
+
+	if (!at || read_user(&current, sizeof(current), at) || !current || current == key)
+		return;
+	if (!read_user(s->python.head, KYMO_PYTHON_THREAD_STATE_BYTES, current) &&
+	    head_u64(s, s->layout.ts_thread_id) == s->native.fs_base)
+		s->python.thread_state = current;
+	else
+		read_user(s->python.head, KYMO_PYTHON_THREAD_STATE_BYTES, key);
+}
+
 static __always_inline __u32 python_gil_state(const struct scratch *s, __u64 interp)
 {
 	__u64 gil = s->process.load_bias + s->binary.gil_vaddr, near = 0,
@@ -209,6 +236,7 @@ __weak __noinline int python_begin(__u32 slot)
 	s->python.active = 0;
 	s->python.done = 0;
 	s->python.codes = 0;
+	s->python.spare_loops = 0;
 	s->python.sample++;
 	s->python.end = KYMO_END_NONE;
 	s->python.frame = 0;
@@ -216,6 +244,7 @@ __weak __noinline int python_begin(__u32 slot)
 		count(KYMO_COUNTER_PYTHON_NO_THREAD);
 		return KYMO_END_NONE;
 	}
+	python_thread_state_runs(s);
 	frame = head_u64(s, s->layout.ts_frame);
 	python_states(s, head_u64(s, s->layout.ts_interp));
 	if (s->layout.frames == KYMO_PYTHON_FRAME_DIRECT) {

@@ -68,10 +68,11 @@ struct kymo_python_layout {
 	__u16 code_size;   /* bytes to read of a code's head */
 	__u16 frame_owner; /* enum _frameowner (byte): 3.11+; 0 = none */
 	__u32 runtime_key; /* offset in _PyRuntime of the pthread key (int) of the thread state */
+	__u32 runtime_current; /* offset in _PyRuntime of the thread state that runs (holds the lock); 0 = none */
 	__u32 gil_offset; /* of the lock in _PyRuntime, or of the pointer to it in the interpreter state */
 	__u32 gc_collecting; /* 0 = not there */
 };
-static_assert(sizeof(struct kymo_python_layout) == 64, "layout");
+static_assert(sizeof(struct kymo_python_layout) == 68, "layout");
 
 /* What is read of a thread state at once: all its fields above lie within. */
 #define KYMO_PYTHON_THREAD_STATE_BYTES 192

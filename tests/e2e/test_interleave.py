@@ -12,6 +12,7 @@ from contextlib import closing
 import pytest
 from conftest import PROGRAMS
 from interpreters import VERSIONS, extension, includes, pyenv, roots, system
+from profile import quality
 from test_accounts import wait_for_recording
 
 SCRIPT = PROGRAMS / "interleave.py"
@@ -26,6 +27,10 @@ EMBEDDED = ("3.8", "3.12")
 THREADS = ("3.7", "3.11", "3.13")
 FORKS = ("3.6", "3.9", "3.12")
 DEBIANS = ("3.9", "3.13", "3.14")
+SUBINTERPRETERS = ("3.8", "3.11", "3.13")
+UNKNOWN = "3.15"
+OBJECT_FRAMES = ("3.6", "3.7", "3.8", "3.9", "3.10")
+EVAL_LOOP = "_PyEval_EvalFrameDefault"
 
 
 def script(way, library):
@@ -68,6 +73,8 @@ def commands(compiled, folder):
         for way, versions in (("main", VERSIONS), ("thread", THREADS), ("fork", FORKS)):
             if version in versions:
                 all_[f"{version} {way}"] = [python, *script(way, library)]
+        if version in SUBINTERPRETERS:
+            all_[f"{version} sub"] = [python, PROGRAMS / "subinterpreter.py", CPU_SECONDS]
         program = embedding(python, compiled) if version in EMBEDDED else None
         if program:
             all_[f"{version} embedded"] = ["env", f"PYTHONHOME={os.path.dirname(os.path.dirname(python))}", program, *script("main", library)]
@@ -78,7 +85,7 @@ def commands(compiled, folder):
         all_["system namespaces"] = in_namespaces(python, library, folder)
         break
     for version, root in roots().items():
-        if version in DEBIANS:
+        if version in (*DEBIANS, UNKNOWN):
             all_[f"debian {version}"] = in_root(root, version, extension(None, compiled))
     return all_
 
@@ -104,10 +111,12 @@ class Recorded:
             for p in self.started.values():
                 p.kill()
             recorder.send_signal(signal.SIGINT)
-            assert recorder.wait(60) == 0, recorder.stderr.read()
+            self.said = recorder.communicate(timeout=60)[1]
+            assert recorder.returncode == 0, self.said
         self.path = kymo.cwd / "interleave.sqlite"
         kymo.run("export", "-o", self.path, path)
         self.load()
+        self.quality = quality(path)
 
     def run(self):
         running, truth = [], {}
@@ -128,13 +137,13 @@ class Recorded:
         assert p.returncode == 0, (name, p.returncode)
         truth[name] = [tuple(f) for f in json.loads(out)]
 
-    def stacks(self, name):
+    def stacks(self, name, state=STATE_PYTHON):
         """[(frames root first, each (is it Python, name, line); how it ended; CPU time)] of the program and its children"""
         pid = self.started[name].pid
         sql = f"""WITH RECURSIVE family(pid) AS (SELECT {pid} UNION SELECT p.pid FROM process AS p JOIN family ON p.parent_pid = family.pid)
                   SELECT s.stack AS stack, s.stack_end AS ended, sum(s.weight) AS ns FROM sample AS s JOIN thread AS t ON t.id = s.thread
                   JOIN process AS p ON p.id = t.process
-                  WHERE p.pid IN family AND s.source = 'cpu' AND s.state & {STATE_PYTHON} GROUP BY 1, 2"""
+                  WHERE p.pid IN family AND s.source = 'cpu' AND s.state & {STATE_PYTHON} = {state} GROUP BY 1, 2"""
         with closing(sqlite3.connect(self.path)) as db:
             return [(self.frames(stack), ended, ns) for stack, ended, ns in db.execute(sql)]
 
@@ -193,7 +202,7 @@ def test_true_order(recorded, name):
     if name not in recorded.truth:
         pytest.skip(f"{name}: no such interpreter here" + (" (make pythons fetches it)" if name.startswith("debian") else ""))
     truth = recorded.truth[name]
-    whole, cut = 0, {}
+    whole, between, cut = 0, 0, {}
     for frames, ended, ns in recorded.stacks(name):
         if not any(is_python and last(f) == "take" for is_python, f, _ in frames):
             continue
@@ -201,7 +210,43 @@ def test_true_order(recorded, name):
             cut[ended] = cut.get(ended, 0) + ns
             continue
         n = check_python(frames, truth)
+        if name.split()[0] in OBJECT_FRAMES and (False, EVAL_LOOP) in [f[:2] for f in frames]:
+            # up to 3.10 a frame is linked in and out by the loop itself: for those few instructions it has one less
+            between += ns
+            continue
         check_between(frames)
         whole += ns if n == len(truth) else 0
     assert whole >= 0.9 * CPU_SECONDS * 1e9, (whole, cut)
+    assert between <= 0.005 * whole + 2e9 / HZ, (whole, between)
     assert sum(cut.values()) <= 0.01 * whole, (whole, cut)
+
+
+def test_an_unknown_version_stays_native_and_says_so_once(recorded):
+    name = f"debian {UNKNOWN}"
+    if name not in recorded.truth:
+        pytest.skip(f"no CPython {UNKNOWN} here (make pythons fetches it)")
+    assert recorded.said.count(f"CPython {UNKNOWN}: layout not known, its frames stay native") == 1, recorded.said
+    assert not recorded.stacks(name)
+    natives = [(frames, ns) for frames, ended, ns in recorded.stacks(name, 0) if ended == "whole"]
+    assert not any(is_python for frames, _ in natives for is_python, _, _ in frames)
+    spun = sum(ns for frames, ns in natives if [n for _, n, _ in frames if n in OURS] == ["c_calls_back", "ext_outer", "ext_inner"])
+    assert spun >= 0.9 * CPU_SECONDS * 1e9, spun
+
+
+@pytest.mark.parametrize("version", SUBINTERPRETERS)
+def test_subinterpreters_are_right_and_doubtful(recorded, version):
+    """The frames of the interpreter that runs; its caller's eval loops, which belong to another, are native frames, and counted."""
+    name = f"{version} sub"
+    if name not in recorded.truth:
+        pytest.skip(f"no CPython {version} here")
+    seen = 0
+    for frames, ended, ns in recorded.stacks(name):
+        python = [f for is_python, f, _ in frames if is_python]
+        if "in_sub" in python:
+            assert python[:3] == ["<module>", "sub_main", "in_sub"], frames
+            assert (False, EVAL_LOOP) in [f[:2] for f in frames], frames
+            seen += ns
+        # the caller waits in C meanwhile
+        assert python[-1:] != ["outer"] or ns <= 0.1e9, frames
+    assert seen >= 0.85 * CPU_SECONDS * 1e9, seen
+    assert recorded.quality["bpf.python_doubtful"] >= 0.85 * CPU_SECONDS * HZ

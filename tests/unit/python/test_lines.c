@@ -2,6 +2,7 @@
 /*
  * python_line against the interpreters' own answers (tests/fixtures/python/lines.py), for every
  * instruction: recorded for each version, and for the library of each interpreter of this machine.
+ *   test_lines --stream <OUTPUT OF lines.py   judges that (tests/pythons/lines: whole libraries).
  */
 #include "unit/test.h"
 
@@ -152,7 +153,13 @@ static void random_tables_end(void **state)
 
 #define VERSION(v) cmocka_unit_test_prestate(recorded_lines_are_right, FIXTURES "lines-" v ".bin")
 
-int main(void)
+static void stream_is_right(void **state)
+{
+	(void)state;
+	print_message("%zu code objects\n", check_stream(stdin));
+}
+
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		VERSION("3.6"),
@@ -169,5 +176,9 @@ int main(void)
 		cmocka_unit_test(random_tables_end),
 	};
 
+	const struct CMUnitTest streams[] = { cmocka_unit_test(stream_is_right) };
+
+	if (argc == 2 && strcmp(argv[1], "--stream") == 0)
+		return cmocka_run_group_tests_name("python lines", streams, NULL, NULL);
 	return cmocka_run_group_tests_name("python lines", tests, NULL, NULL);
 }
