@@ -8,6 +8,7 @@ import pathlib
 import re
 import signal
 import subprocess
+import time
 
 import pytest
 from conftest import PROGRAMS
@@ -148,6 +149,22 @@ def programs(compiled):
     return all_
 
 
+def await_known(path, commands):
+    """Until each interpreter's functions have been seen: before, a starved host has not come to look at its file."""
+    pythons = sorted({c[0] for name, c in commands.items() if name.startswith("python")})
+    code = "def known_%d():\n while True: sum(range(1000))\nknown_%d()"
+    spinning = [subprocess.Popen([p, "-S", "-c", code % (i, i)]) for i, p in enumerate(pythons)]
+    try:
+        names, deadline = {f"known_{i}" for i in range(len(pythons))}, time.monotonic() + 120
+        while not names <= {r["name"] for r in rows(path, "SELECT name FROM function WHERE kind = 3")}:
+            assert time.monotonic() < deadline, "an interpreter's functions are not seen"
+            time.sleep(0.1)
+    finally:
+        for p in spinning:
+            p.kill()
+            p.wait()
+
+
 @pytest.fixture(scope="module")
 def side_by_side(tmp_path_factory, compiled):
     """(kymo, path, name -> (pid, CPU time by thread and function))"""
@@ -160,6 +177,7 @@ def side_by_side(tmp_path_factory, compiled):
     started = {}
     try:
         wait_for_recording(recorder, path)
+        await_known(path, commands)
         # each in its turn beside a few others, not all at once: a start is not what is judged here
         for name, command in commands.items():
             started[name] = subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, text=True)
