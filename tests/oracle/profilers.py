@@ -14,8 +14,12 @@ import signal
 import sqlite3
 import struct
 import subprocess
+import sys
 import tempfile
 import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench"))
+import bcc_headers  # noqa: E402
 
 ENDS = {"_start", "_dl_start", "clone", "__clone", "__GI___clone", "clone3", "__clone3", "__GI___clone3", "thread_start",
         "__start_context", "runtime.goexit", "runtime.goexit.abi0", "runtime.mstart", "runtime.mstart.abi0",
@@ -194,12 +198,8 @@ class Bcc:
         del hz, binary
         self.out = f"{folder}/bcc"
         with open(self.out, "wb") as f:
-            self.process = subprocess.Popen([self.path(), "-f", "-d", "-F", "199", "-p", ",".join(map(str, pids[:8])), "3600"], stdout=f,
-                                            stderr=subprocess.DEVNULL)
-
-    @staticmethod
-    def path():
-        return shutil.which("profile-bpfcc") or shutil.which("profile", path="/usr/share/bcc/tools")
+            self.process = subprocess.Popen([bcc_headers.PROFILE, "-f", "-d", "-F", "199", "-p", ",".join(map(str, pids[:8])), "3600"],
+                                            stdout=f, stderr=subprocess.DEVNULL, env=bcc_headers.environment())
 
     def stop(self):
         if self.process.poll() is None:
@@ -230,8 +230,9 @@ def peers():
         there += [PerfDwarf, Perf]
     else:
         missing.append("perf: not installed (scripts/packages, group bench)")
-    if Bcc.path() and subprocess.run([Bcc.path(), "-f", "1"], capture_output=True, check=False).returncode == 0:
-        there.append(Bcc)
+    reason = bcc_headers.why_not()
+    if reason:
+        missing.append(f"bcc's profile: {reason}")
     else:
-        missing.append("bcc's profile: not installed (scripts/packages, group bench), or does not work on this kernel")
+        there.append(Bcc)
     return there, missing

@@ -299,8 +299,9 @@ static void rules_come_before_names(void **state)
 {
 	struct worker_options o = options("fake-hang", NS_PER_SEC);
 	struct worker_file poison, f = file_of(own_path());
-	const uint64_t offset = 0, order[] = { 1, 4, 2, 3 };
+	const uint64_t offset = 0, order[] = { 4, 2, 3 };
 	struct worker *w;
+	size_t n = 0;
 
 	(void)state;
 	make_poison(in_folder("poison"));
@@ -310,10 +311,12 @@ static void rules_come_before_names(void **state)
 	assert_int_equal(worker_submit(w, WORKER_NAME, &f, &offset, 1, 2), 0);
 	assert_int_equal(worker_submit(w, WORKER_LINES, &f, &offset, 1, 3), 0);
 	assert_int_equal(worker_submit(w, WORKER_UNWIND, &f, NULL, 0, 4), 0);
-	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
+	for (size_t i = 0; i < 4; i++) {
 		struct worker_reply *r = wait_reply(w, PATIENCE);
 
-		assert_int_equal(r->cookie, order[i]);
+		/* The first may have begun before the others came, or not. */
+		if (r->cookie != 1)
+			assert_int_equal(r->cookie, order[n++]);
 		worker_reply_free(r);
 	}
 	worker_free(w);
