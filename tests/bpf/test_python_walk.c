@@ -113,7 +113,7 @@ static bool made_is_right(const struct level *at, const struct level *by)
 {
 	unsigned first, spins, by_first, by_spins;
 
-	if (!by->code || sscanf(at->code->name, "at_%u_%u", &first, &spins) != 2 ||
+	if (sscanf(at->code->name, "at_%u_%u", &first, &spins) != 2 ||
 	    sscanf(by->code->name, "by_%u_%u", &by_first, &by_spins) != 2)
 		return false;
 	return first == by_first && spins == by_spins && at->code->first_line == first &&
@@ -126,6 +126,8 @@ static void judge_made(struct run *r, const struct level *levels, size_t n)
 {
 	if (n < 2 || !levels[0].code || strncmp(levels[0].code->name, "at_", 3) != 0)
 		return;
+	if (!levels[1].code)
+		return; /* put off, and counted as that: codes made by the thousand meet the limit */
 	r->made++;
 	if (!made_is_right(&levels[0], &levels[1]))
 		complain(r, levels, n);

@@ -107,6 +107,7 @@ int main(int argc, char **argv)
 	if (argc < 2)
 		return 1;
 	maker_init_at(&m, argv[1]);
+	assert_int_equal(store_set_meta(m.store, "sources", "cpu,fault,io"), 0);
 	make_stacks(&m, &s);
 	grower = maker_thread(&m, 500, "grower");
 	reader = maker_thread(&m, 600, "reader");
