@@ -9,6 +9,7 @@
 #define PYTHON_PROCESSES_MAX 16384
 #define PYTHON_CODES_MAX     65536
 #define PYTHON_BUDGETS_MAX   1024
+#define PYTHON_THREADS_MAX   32768
 
 const volatile struct kymo_config config __weak = { 0 };
 
@@ -110,6 +111,26 @@ struct {
 	__type(key, struct process_key);
 	__type(value, struct python_budget);
 } python_budgets __weak SEC(".maps");
+
+/* Threads whose name was looked for. */
+struct python_thread_key {
+	__u64 start_ns;
+	__u32 tid;
+	__u32 pad;
+};
+
+struct python_thread {
+	__u64 again_ns; /* when to look again */
+	__u32 looks;
+	__u32 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, PYTHON_THREADS_MAX);
+	__type(key, struct python_thread_key);
+	__type(value, struct python_thread);
+} python_threads __weak SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -107,6 +107,14 @@ struct python_seen {
 
 #define PYTHON_SEEN_MAX 16
 
+/* Of an object whose attribute is looked for: its keys, in the order in which they were set, and the values. */
+struct python_attributes {
+	__u64 entries;
+	__u64 values; /* 0: beside the keys */
+	__u32 n, entry_bytes, key_at;
+	__u32 pad;
+};
+
 struct python_walk {
 	__u64 futex; /* what the thread waits on in futex(2), else 0: set with the registers */
 	__u64 thread_state;
@@ -119,6 +127,9 @@ struct python_walk {
 	__u32 codes;	   /* new code objects copied in this sample */
 	__u32 end;	   /* why a step stopped the walk; 0 = it goes on */
 	__u32 sample;	   /* a number of its own for each sample */
+	__u64 root;	   /* the outermost frame that was emitted, */
+	__u64 root_code;   /* and its code object */
+	struct python_attributes attributes;
 	struct python_seen seen[PYTHON_SEEN_MAX];
 	__u64 head[KYMO_PYTHON_HEAD_BYTES /
 		   8]; /* what was read last: a thread state, frame or code object */

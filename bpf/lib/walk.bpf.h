@@ -101,6 +101,8 @@ static __always_inline int walk_without_rules(struct scratch *s, __u32 slot)
 		end = native_emit(s);
 	if (!end)
 		end = python_rest(slot);
+	if (s->python.done)
+		python_thread_name(slot);
 	return end ? end : KYMO_END_NO_RULE;
 }
 
@@ -118,6 +120,8 @@ static __always_inline int walk_with_python(struct scratch *s, __u32 slot)
 	if (s->python.active && !s->python.done && end != KYMO_END_TOO_DEEP &&
 	    end != KYMO_END_PYTHON_TORN && end != KYMO_END_PYTHON_UNREADABLE)
 		python = python_rest(slot);
+	if (s->python.done)
+		python_thread_name(slot);
 	return python ? python : end;
 }
 

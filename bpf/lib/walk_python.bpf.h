@@ -8,6 +8,7 @@
  *   python_segment(slot)  emits (frame_add_python) the frames of one native eval loop, up to and including
  *                         its boundary frame. Sets s->python.done when no frame is left.
  *   python_rest(slot)     emits all that are left.
+ *   python_thread_name(slot)   behind the last frame: the name of a threading.Thread, when it is time to look.
  *
  * Each returns 0 (KYMO_END_NONE) or the enum kymo_end that ends the stack, after counting it; frames emitted so far stay.
  * Code objects are copied out as KYMO_RECORD_CODE with s->record.head.head.time_ns as their time.
@@ -18,6 +19,7 @@
 
 #include "lib/common.bpf.h"
 #include "lib/python_code.bpf.h"
+#include "lib/python_thread.bpf.h"
 
 /* glibc keeps so many values of pthread keys in the thread's own block. */
 #define PTHREAD_KEYS_INLINE 32
@@ -240,6 +242,7 @@ __weak __noinline int python_begin(__u32 slot)
 	s->python.sample++;
 	s->python.end = KYMO_END_NONE;
 	s->python.frame = 0;
+	s->python.root = 0;
 	if (python_thread_state(s)) {
 		count(KYMO_COUNTER_PYTHON_NO_THREAD);
 		return KYMO_END_NONE;
@@ -306,12 +309,15 @@ static __always_inline int python_identify(struct scratch *s, __u32 slot)
 }
 
 /* 0, or 1 where the walk ends. */
-static __always_inline int python_emit(struct scratch *s, __u32 slot, __u64 instruction)
+static __always_inline int python_emit(struct scratch *s, __u32 slot, __u64 frame,
+				       __u64 instruction)
 {
 	int r = python_identify(s, slot);
 
 	if (r)
 		return r > 0;
+	s->python.root = frame;
+	s->python.root_code = s->python.code;
 	if (frame_add_python(s, s->python.code, s->python.generation,
 			     python_instruction(s, instruction)))
 		return python_stop(s, KYMO_END_TOO_DEEP);
@@ -322,7 +328,7 @@ static __always_inline int python_emit(struct scratch *s, __u32 slot, __u64 inst
 __weak __noinline int python_step(__u32 slot)
 {
 	struct scratch *s = scratch_get(slot);
-	__u64 instruction, previous;
+	__u64 instruction, previous, frame;
 	bool boundary, outermost;
 
 	if (!s)
@@ -338,10 +344,11 @@ __weak __noinline int python_step(__u32 slot)
 	previous = head_u64(s, s->layout.frame_previous);
 	instruction = head_u64(s, s->layout.frame_instruction);
 	s->python.code = head_u64(s, s->layout.frame_code) & ~KYMO_PYTHON_TAG_BITS;
+	frame = s->python.frame;
 	s->python.frame = previous;
 	/* From 3.12 on the boundary is a shim. */
 	if ((s->layout.boundary != KYMO_PYTHON_BOUNDARY_OWNER || !boundary) &&
-	    python_emit(s, slot, instruction))
+	    python_emit(s, slot, frame, instruction))
 		return 1;
 	s->python.done = !previous;
 	if (!previous && !outermost)

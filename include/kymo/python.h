@@ -39,6 +39,15 @@ enum kymo_python_gil {
 	KYMO_PYTHON_GIL_INTERP = 3,  /* the interpreter state points to it: 3.12+ */
 };
 
+/* Where an object keeps its attributes. */
+enum kymo_python_attributes {
+	KYMO_PYTHON_ATTRIBUTES_DICT = 0,    /* in the dict that its type says: up to 3.10 */
+	KYMO_PYTHON_ATTRIBUTES_POINTER = 1, /* values at *(object - 32), else a dict: 3.11 */
+	KYMO_PYTHON_ATTRIBUTES_TAGGED = 2,  /* values at *(object - 24) + 1, else a dict: 3.12 */
+	KYMO_PYTHON_ATTRIBUTES_INLINE =
+		3, /* a dict at *(object - 24), else values behind it: 3.13+ */
+};
+
 /* struct _gil_runtime_state is the same from 3.7 to 3.14 (glibc's condition variables and mutexes included). */
 #define KYMO_PYTHON_GIL_HOLDER 8 /* last_holder; behind it `locked` (int) */
 #define KYMO_PYTHON_GIL_BYTES  208
@@ -71,8 +80,12 @@ struct kymo_python_layout {
 	__u32 runtime_current; /* offset in _PyRuntime of the thread state that runs (holds the lock); 0 = none */
 	__u32 gil_offset; /* of the lock in _PyRuntime, or of the pointer to it in the interpreter state */
 	__u32 gc_collecting; /* 0 = not there */
+	__u16 frame_locals;  /* of the first argument in a frame */
+	__u16 type_keys;     /* of a class's keys of attributes (ht_cached_keys); 0 up to 3.10 */
+	__u8 attributes;     /* enum kymo_python_attributes */
+	__u8 pad2[3];
 };
-static_assert(sizeof(struct kymo_python_layout) == 68, "layout");
+static_assert(sizeof(struct kymo_python_layout) == 76, "layout");
 
 /* What is read of a thread state at once: all its fields above lie within. */
 #define KYMO_PYTHON_THREAD_STATE_BYTES 192

@@ -17,14 +17,16 @@
 #define KYMO_CODE_FILE_MAX     512
 #define KYMO_LINE_TABLE_MAX    16384
 #define KYMO_ARGS_MAX	       1024 /* bytes of a process's arguments */
+#define KYMO_THREAD_NAME_MAX   256  /* bytes of a thread's name as CPython stores them */
 
 enum kymo_record_type {
 	KYMO_RECORD_SAMPLE = 1,
-	KYMO_RECORD_CODE = 2, /* a Python code object, at first sight */
-	KYMO_RECORD_TASK = 3, /* one thread's exact counters: the sweep (iterator output) */
-	KYMO_RECORD_END = 4,  /* a dead process's final counters */
-	KYMO_RECORD_OOM = 5,  /* a victim of the OOM killer */
-	KYMO_RECORD_EXEC = 6, /* a program was executed, with its arguments */
+	KYMO_RECORD_CODE = 2,	/* a Python code object, at first sight */
+	KYMO_RECORD_TASK = 3,	/* one thread's exact counters: the sweep (iterator output) */
+	KYMO_RECORD_END = 4,	/* a dead process's final counters */
+	KYMO_RECORD_OOM = 5,	/* a victim of the OOM killer */
+	KYMO_RECORD_EXEC = 6,	/* a program was executed, with its arguments */
+	KYMO_RECORD_THREAD = 7, /* the name that a Python thread has of its own */
 	KYMO_RECORD_MAX,
 };
 
@@ -255,5 +257,19 @@ struct kymo_exec {
 	__u32 pad;
 };
 static_assert(sizeof(struct kymo_exec) == 40, "layout");
+
+/*
+ * KYMO_RECORD_THREAD: threading.Thread's name, told at first sight and when it has changed. Behind the struct, padded
+ * to a multiple of 8 bytes with zeroes: name_size bytes as CPython stores them (struct kymo_code), cut at
+ * KYMO_THREAD_NAME_MAX.
+ */
+struct kymo_thread_name {
+	struct kymo_record_head head;
+	struct kymo_who who;
+	__u16 name_size;
+	__u8 name_kind;
+	__u8 pad[5];
+};
+static_assert(sizeof(struct kymo_thread_name) == 72, "layout");
 
 #endif

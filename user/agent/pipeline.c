@@ -41,9 +41,10 @@
 /* An exited process is forgotten when its last samples must have come. */
 #define FORGET_NS (2 * NS_PER_SEC)
 /* How long a profile that another has followed is kept open for names that still come. */
-#define RETIRED_NS (60 * NS_PER_SEC)
+#define RETIRED_NS	 (60 * NS_PER_SEC)
 
-#define CODES_MAX  65536
+#define CODES_MAX	 65536
+#define THREAD_NAMES_MAX 65536
 
 struct pipeline {
 	struct pipeline_options options;
@@ -53,6 +54,7 @@ struct pipeline {
 	struct files *files;
 	struct probes *probes; /* NULL: not asked for */
 	struct python_codes *codes;
+	struct python_thread_names *thread_names;
 	struct kallsyms *kallsyms; /* NULL: hidden */
 	struct resolve *resolve;
 	struct merge *merge;
@@ -113,7 +115,9 @@ static uint32_t resolve(struct pipeline *p, const struct raw_sample *sample,
 	const struct kymo_who *who = &sample->head->who;
 	const struct proc_process *proc = proc_find(p->procs, who);
 	uint32_t process = sample_process(p, who, proc);
-	uint32_t thread = process ? merge_thread(p->merge, process, who) : 0;
+	const char *name =
+		python_thread_names_find(p->thread_names, who->tid, who->thread_start_ns);
+	uint32_t thread = process ? merge_thread(p->merge, process, who, name) : 0;
 
 	if (thread)
 		*ret_n = resolve_sample(p->resolve, sample, proc, process, ret_frames);
@@ -202,11 +206,20 @@ static void on_code(void *data, const struct kern_code *code)
 		p->error = -ENOMEM;
 }
 
+static void on_thread(void *data, const struct kern_thread *thread)
+{
+	struct pipeline *p = data;
+
+	if (python_thread_names_add(p->thread_names, thread->head, thread->name) == -ENOMEM)
+		p->error = -ENOMEM;
+}
+
 static void on_exit_event(struct pipeline *p, const struct process_event *e)
 {
 	const uint64_t *start;
 
 	merge_thread_ended(p->merge, e->tid);
+	python_thread_names_ended(p->thread_names, e->tid);
 	if (e->pid != e->tid)
 		return;
 	merge_process_ended(p->merge, e->pid);
@@ -305,6 +318,7 @@ static int drain(struct pipeline *p, uint64_t until_ns)
 	const struct kern_handler handler = {
 		.sample = on_sample,
 		.code = on_code,
+		.thread = on_thread,
 		.process = on_process,
 		.ended = on_ended,
 		.oom = on_oom,
@@ -342,6 +356,8 @@ static int open_parts(struct pipeline *p)
 		r = proc_table_new("/proc", on_file, p, &p->procs);
 	if (r == 0)
 		r = python_codes_new(CODES_MAX, &p->codes);
+	if (r == 0)
+		r = python_thread_names_new(THREAD_NAMES_MAX, &p->thread_names);
 	if (r == 0)
 		r = storms_new(&p->storms);
 	if (r == 0)
@@ -420,6 +436,7 @@ void pipeline_free(struct pipeline *p)
 	storms_free(p->storms);
 	oom_free(p->oom);
 	python_codes_free(p->codes);
+	python_thread_names_free(p->thread_names);
 	proc_table_free(p->procs);
 	files_free(p->files);
 	probes_free(p->probes);

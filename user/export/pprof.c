@@ -324,7 +324,7 @@ static int add_labels(struct pprof *w, const struct pprof_key *key, const struct
 	if (r == 0 && by_id)
 		r = add_label(w, "pid", NULL, g->process->pid, "");
 	if (r == 0)
-		r = add_label(w, "thread", g->thread->comm, 0, "");
+		r = add_label(w, "thread", thread_shown(g->thread), 0, "");
 	if (r == 0 && by_id)
 		r = add_label(w, "tid", NULL, g->thread->tid, "");
 	if (r == 0 && key->direction)

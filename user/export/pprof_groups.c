@@ -46,7 +46,7 @@ static int number_of_names(struct pprof_groups *g, const struct process *process
 	bool is_new;
 
 	if (strings_intern(g->names, process->comm, &key.process) < 0 ||
-	    strings_intern(g->names, thread->comm, &key.thread) < 0)
+	    strings_intern(g->names, thread_shown(thread), &key.thread) < 0)
 		return -ENOMEM;
 	number = hmap_put(&g->by_names, &key, &is_new);
 	if (!number)

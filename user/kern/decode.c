@@ -102,6 +102,19 @@ int decode_code(const void *data, size_t size, struct kern_code *ret)
 	return 0;
 }
 
+int decode_thread(const void *data, size_t size, struct kern_thread *ret)
+{
+	const struct kymo_thread_name *head = data;
+
+	if (decode_type(data, size) != KYMO_RECORD_THREAD || size < sizeof(*head) ||
+	    head->name_size > KYMO_THREAD_NAME_MAX || !char_kind_valid(head->name_kind) ||
+	    size != sizeof(*head) + padded(head->name_size) ||
+	    !terminated(head->who.comm, sizeof(head->who.comm)))
+		return -EBADMSG;
+	*ret = (struct kern_thread){ .head = head, .name = (const uint8_t *)(head + 1) };
+	return 0;
+}
+
 int decode_task_record(const void *data, size_t size, struct kymo_task *ret)
 {
 	int type = decode_type(data, size);

@@ -18,6 +18,8 @@ int decode_type(const void *data, size_t size);
 int decode_sample(const void *data, size_t size, struct raw_sample *ret);
 int decode_code(const void *data, size_t size, struct kern_code *ret);
 
+int decode_thread(const void *data, size_t size, struct kern_thread *ret);
+
 /* KYMO_RECORD_EXEC as an event, whose args point into data. 0 or -EBADMSG. */
 int decode_exec(const void *data, size_t size, struct process_event *ret);
 

@@ -79,10 +79,17 @@ struct kern_code {
 	const uint8_t *file, *name, *table; /* head->*_size bytes each; valid during the call */
 };
 
+struct kern_thread {
+	const struct kymo_thread_name *head;
+	const uint8_t *name; /* head->name_size bytes; valid during the call */
+};
+
 struct kern_handler {
 	void (*sample)(void *data, const struct raw_sample *sample);
 	void (*code)(void *data, const struct kern_code *code);
 	void (*process)(void *data, const struct process_event *event);
+	/* What a Python thread calls itself; may be NULL. As codes, before the samples of that time. */
+	void (*thread)(void *data, const struct kern_thread *thread);
 	/* A process was released, with its final totals; may be NULL. */
 	void (*ended)(void *data, const struct kymo_task *task);
 	/* The OOM killer chose a victim; then the stack of the thread that needed memory, which may be lost. Of

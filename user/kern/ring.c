@@ -7,13 +7,14 @@
 #include "kern/state.h"
 
 /*
- * Codes do not wait: whichever CPU's sample uses one, it came into the ring before that sample.
+ * Codes and names of threads do not wait: whichever CPU's sample uses one, it came into the ring before that sample.
  * Waiting for its time it could come after a sample of another CPU that began earlier.
  */
 static int take(struct kern *k, void *data, size_t size)
 {
 	struct raw_sample sample;
 	struct kern_code code;
+	struct kern_thread thread;
 	struct process_event event;
 	struct kymo_task task;
 	const struct kymo_oom *oom;
@@ -30,6 +31,11 @@ static int take(struct kern *k, void *data, size_t size)
 		r = decode_code(data, size, &code);
 		if (r == 0)
 			k->handler->code(k->handler->data, &code);
+		return r;
+	case KYMO_RECORD_THREAD:
+		r = decode_thread(data, size, &thread);
+		if (r == 0 && k->handler->thread)
+			k->handler->thread(k->handler->data, &thread);
 		return r;
 	case KYMO_RECORD_END:
 		r = decode_task_record(data, size, &task);

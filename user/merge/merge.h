@@ -37,7 +37,8 @@ uint32_t merge_function(struct merge *m,
 /* A process by (pid, start_ns, execs), a thread by (process, tid, start_ns): changed fields are told again with
  * the next tick. */
 uint32_t merge_process(struct merge *m, const struct process *p);
-uint32_t merge_thread(struct merge *m, uint32_t process, const struct kymo_who *who);
+uint32_t merge_thread(struct merge *m, uint32_t process, const struct kymo_who *who,
+		      const char *name); /* NULL, "": as before */
 
 /* Starts the tick in which the next samples fall. */
 void merge_tick_begin(struct merge *m, uint64_t start_ns);

@@ -41,6 +41,7 @@ struct process_told {
 struct thread_told {
 	struct identity identity;
 	char comm[KYMO_COMM_SIZE];
+	uint64_t name; /* hash of the one that was told */
 	uint64_t opened;
 	uint32_t index;
 	uint32_t id, process;
@@ -294,14 +295,21 @@ uint32_t merge_process(struct merge *m, const struct process *p)
 	return told->id;
 }
 
-static int thread_tell(struct merge *m, const struct kymo_who *who, struct thread_told *told,
-		       bool again)
+/* Without a name what stood there stays, in the profile too. */
+static int thread_tell(struct merge *m, const struct kymo_who *who, const char *name,
+		       struct thread_told *told, bool again)
 {
+	_cleanup_free_ char *text = *name ? strdup(name) : NULL;
 	struct tick *t = m->open;
 	struct thread *place;
 
+	if (*name && !text)
+		return -ENOMEM;
 	if (again && told->opened == m->opened) {
 		place = &t->threads[told->index];
+		if (!text)
+			text = TAKE_PTR(place->name);
+		free(place->name);
 	} else {
 		if (array_reserve(&t->threads, &m->caps.threads, t->threads_n + 1) < 0)
 			return -ENOMEM;
@@ -311,22 +319,30 @@ static int thread_tell(struct merge *m, const struct kymo_who *who, struct threa
 	*place = (struct thread){ .id = told->id,
 				  .process = told->process,
 				  .tid = who->tid,
-				  .start_ns = who->thread_start_ns };
+				  .start_ns = who->thread_start_ns,
+				  .name = TAKE_PTR(text) };
 	memcpy(place->comm, told->comm, sizeof(place->comm));
 	told->opened = m->opened;
 	return 0;
 }
 
-uint32_t merge_thread(struct merge *m, uint32_t process, const struct kymo_who *who)
+static uint64_t name_hash(const char *name)
+{
+	return *name ? hash_bytes(name, strlen(name), 0) : 0;
+}
+
+uint32_t merge_thread(struct merge *m, uint32_t process, const struct kymo_who *who,
+		      const char *name)
 {
 	const struct identity_key key = { who->thread_start_ns, who->tid };
 	struct thread_told *told;
+	uint64_t hash = name_hash(name ? name : "");
 	bool new, fresh;
 
 	told = identity_put(m, &m->threads, &key, &new);
 	if (!told)
 		return 0;
-	if (!new && told->process == process &&
+	if (!new && told->process == process && (!hash || told->name == hash) &&
 	    memcmp(told->comm, who->comm, sizeof(told->comm)) == 0)
 		return told->id;
 	fresh = new || told->process != process;
@@ -334,10 +350,11 @@ uint32_t merge_thread(struct merge *m, uint32_t process, const struct kymo_who *
 		told->id = m->thread_last + 1;
 	told->process = process;
 	memcpy(told->comm, who->comm, sizeof(told->comm));
-	if (thread_tell(m, who, told, !fresh) < 0) {
+	if (thread_tell(m, who, name ? name : "", told, !fresh) < 0) {
 		hmap_remove(&m->threads.map, &key);
 		return 0;
 	}
+	told->name = hash || fresh ? hash : told->name;
 	m->thread_last += fresh;
 	return told->id;
 }

@@ -28,7 +28,14 @@ struct thread {
 	uint32_t tid;
 	uint64_t start_ns;
 	char comm[KYMO_COMM_SIZE];
+	char *name; /* that it gave itself (threading.Thread); NULL, "" = none. Owned by the holder */
 };
+
+/* What a thread is shown as. */
+static inline const char *thread_shown(const struct thread *t)
+{
+	return t->name && *t->name ? t->name : t->comm;
+}
 
 enum process_event_kind {
 	PROCESS_MMAP = 1,

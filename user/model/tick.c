@@ -28,6 +28,13 @@ static void processes_free(struct process *p, size_t n)
 	free(p);
 }
 
+static void threads_free(struct thread *t, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free(t[i].name);
+	free(t);
+}
+
 static void events_free(struct event *e, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
@@ -54,7 +61,7 @@ void tick_free(struct tick *t)
 	free(t->frames);
 	free(t->stacks);
 	processes_free(t->processes, t->processes_n);
-	free(t->threads);
+	threads_free(t->threads, t->threads_n);
 	free(t->process_ticks);
 	events_free(t->events, t->events_n);
 	quality_free(t->quality, t->quality_n);

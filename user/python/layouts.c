@@ -47,6 +47,7 @@ static const struct version_range {
 static const struct kymo_python_layout layouts[] = {
 	{
 		.version = 0x0306,
+		.frame_locals = 376,
 		FRAMES_OF_OBJECTS,
 		CODE_3_6,
 		STRING_3_6,
@@ -59,6 +60,7 @@ static const struct kymo_python_layout layouts[] = {
 	{
 		/* until 3.7.4 the heads of the collector's lists were not aligned to 16 bytes (bpo-27987) */
 		.version = 0x0307,
+		.frame_locals = 360,
 		FRAMES_OF_OBJECTS,
 		CODE_3_6,
 		STRING_3_6,
@@ -74,6 +76,7 @@ static const struct kymo_python_layout layouts[] = {
 	},
 	{
 		.version = 0x0307,
+		.frame_locals = 360,
 		FRAMES_OF_OBJECTS,
 		CODE_3_6,
 		STRING_3_6,
@@ -89,6 +92,7 @@ static const struct kymo_python_layout layouts[] = {
 	},
 	{
 		.version = 0x0308,
+		.frame_locals = 360,
 		FRAMES_OF_OBJECTS,
 		CODE_3_8,
 		STRING_3_6,
@@ -104,6 +108,7 @@ static const struct kymo_python_layout layouts[] = {
 	},
 	{
 		.version = 0x0309,
+		.frame_locals = 360,
 		FRAMES_OF_OBJECTS,
 		CODE_3_8,
 		STRING_3_6,
@@ -120,6 +125,7 @@ static const struct kymo_python_layout layouts[] = {
 	},
 	{
 		.version = 0x030a,
+		.frame_locals = 352,
 		FRAMES_OF_OBJECTS,
 		CODE_3_8,
 		STRING_3_6,
@@ -136,6 +142,9 @@ static const struct kymo_python_layout layouts[] = {
 	},
 	{
 		.version = 0x030b,
+		.frame_locals = 72,
+		.type_keys = 872,
+		.attributes = KYMO_PYTHON_ATTRIBUTES_POINTER,
 		CODE_3_11,
 		STRING_3_6,
 		.frames = KYMO_PYTHON_FRAME_CFRAME,
@@ -163,6 +172,9 @@ static const struct kymo_python_layout layouts[] = {
 	},
 	{
 		.version = 0x030c,
+		.frame_locals = 72,
+		.type_keys = 880,
+		.attributes = KYMO_PYTHON_ATTRIBUTES_TAGGED,
 		FRAMES_3_12,
 		CODE_3_11,
 		STRING_3_12,
@@ -182,6 +194,9 @@ static const struct kymo_python_layout layouts[] = {
 	},
 	{
 		.version = 0x030d,
+		.frame_locals = 72,
+		.type_keys = 880,
+		.attributes = KYMO_PYTHON_ATTRIBUTES_INLINE,
 		FRAMES_3_12,
 		CODE_3_11,
 		STRING_3_12,
@@ -200,6 +215,9 @@ static const struct kymo_python_layout layouts[] = {
 	{
 		/* two kinds of owner are boundaries: FRAME_OWNED_BY_INTERPRETER, FRAME_OWNED_BY_CSTACK */
 		.version = 0x030e,
+		.frame_locals = 80,
+		.type_keys = 880,
+		.attributes = KYMO_PYTHON_ATTRIBUTES_INLINE,
 		CODE_3_11,
 		STRING_3_12,
 		.frames = KYMO_PYTHON_FRAME_DIRECT,

@@ -62,4 +62,17 @@ void python_codes_renew(struct python_codes *c);
 uint32_t python_codes_line(struct python_code *code, int32_t instruction);
 void python_codes_process_ended(struct python_codes *c, uint32_t pid, uint64_t process_start_ns);
 
+/*
+ * What threads are called by themselves: threading.Thread(name=...), as UTF-8. Bounded; a full one forgets all.
+ */
+struct python_thread_names;
+int python_thread_names_new(size_t max, struct python_thread_names **ret);
+void python_thread_names_free(struct python_thread_names *n); /* NULL is allowed */
+int python_thread_names_add(struct python_thread_names *n, const struct kymo_thread_name *head,
+			    const uint8_t *text);
+/* "" = not known. Valid until the next add or ended. */
+const char *python_thread_names_find(const struct python_thread_names *n, uint32_t tid,
+				     uint64_t thread_start_ns);
+void python_thread_names_ended(struct python_thread_names *n, uint32_t tid);
+
 #endif

@@ -243,13 +243,18 @@ static void thread_value(struct plain_cursor *c, sqlite3_context *to, int column
 	case 3:
 		sqlite3_result_int64(to, (int64_t)t->start_ns);
 		break;
-	default:
+	case 4:
 		put_text(to, t->comm);
+		break;
+	default:
+		put_text(to, t->name ? t->name : "");
 	}
 }
 
 ROWS(thread, PLAIN_THREAD)
-COLUMNS(thread, "id INTEGER PRIMARY KEY, process INTEGER, tid INTEGER, start_ns INTEGER, comm TEXT")
+COLUMNS(thread,
+	"id INTEGER PRIMARY KEY, process INTEGER, tid INTEGER, start_ns INTEGER, comm TEXT, "
+	"name TEXT")
 
 /* ---- where ---- */
 

@@ -67,7 +67,7 @@ static int take_meta(void *data, struct sql_row *row)
 static int check_contents(struct store_reader *r, char **ret_message)
 {
 	const char *what;
-	int e = schema_check(r->db, r->health, &what);
+	int e = schema_check(r->db, r->format, r->health, &what);
 
 	if (e < 0)
 		return message_fail(ret_message, e, "%s: not a kymo profile, or damaged: %s",

@@ -28,6 +28,7 @@ struct store_reader {
 	struct block_codec *codec;
 	struct meta *meta;
 	size_t meta_n, meta_cap;
+	uint32_t format;	 /* STORE_FORMAT_OLDEST to STORE_FORMAT_VERSION */
 	bool health[HEALTH_MAX]; /* the columns that the file has */
 	char *message;
 };

@@ -88,7 +88,7 @@ static int check_header(const struct store_reader *r, const struct stat *st,
 				    "%s: written by a newer kymo (format %" PRIu32
 				    ", this one reads %d)",
 				    r->path, h->user_version, STORE_FORMAT_VERSION);
-	if (h->user_version > 0 && h->user_version < STORE_FORMAT_VERSION)
+	if (h->user_version > 0 && h->user_version < STORE_FORMAT_OLDEST)
 		return message_fail(ret_message, -EPROTONOSUPPORT,
 				    "%s: written by an older kymo (format %" PRIu32
 				    ", this one reads %d)",
@@ -232,6 +232,8 @@ static int hold_still(struct store_reader *r, char **ret_message)
 	if (fstat(r->fd, &st) < 0)
 		return fail_opening(r, -errno, ret_message);
 	e = check_header(r, &st, &header, ret_message);
+	if (e == 0)
+		r->format = header.user_version;
 	if (e == 0 && header.is_wal) {
 		e = hold_wal(r->dir_fd, r->name, &r->hold);
 		/* A recorder without shared memory is just beginning. */

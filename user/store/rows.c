@@ -194,6 +194,18 @@ static int write_processes(struct store *s, const struct process *processes, siz
 	return r;
 }
 
+static int write_thread_name(struct store *s, const struct thread *v)
+{
+	struct bind b;
+
+	if (!v->name || !*v->name)
+		return 0;
+	b = bind_start(s, STATEMENT_THREAD_NAME);
+	bind_i64(&b, v->id);
+	bind_text(&b, v->name);
+	return bind_run(&b);
+}
+
 static int write_threads(struct store *s, const struct thread *threads, size_t n)
 {
 	int r = 0;
@@ -208,6 +220,8 @@ static int write_threads(struct store *s, const struct thread *threads, size_t n
 		bind_u64(&b, v->start_ns);
 		bind_comm(&b, v->comm);
 		r = bind_run(&b);
+		if (r == 0)
+			r = write_thread_name(s, v);
 	}
 	return r;
 }

@@ -39,6 +39,8 @@ static const struct schema_table {
 	  "cmdline TEXT NOT NULL) STRICT" },
 	{ "thread", "CREATE TABLE thread(id INTEGER PRIMARY KEY, process INTEGER NOT NULL, "
 		    "tid INTEGER NOT NULL, start_ns INTEGER NOT NULL, comm TEXT NOT NULL) STRICT" },
+	{ "thread_name", "CREATE TABLE thread_name(thread INTEGER PRIMARY KEY, name TEXT NOT NULL) "
+			 "STRICT" },
 	{ "process_tick",
 	  "CREATE TABLE process_tick(tick INTEGER NOT NULL, process INTEGER NOT NULL, "
 	  "ended INTEGER NOT NULL, cpu_ns INTEGER NOT NULL, rss_anon_pages INTEGER NOT NULL, "
@@ -74,6 +76,12 @@ static const struct schema_table {
 };
 
 #define TABLES_N ARRAY_SIZE(tables)
+
+/* The format that brought the table. */
+static uint32_t since(size_t table)
+{
+	return strcmp(tables[table].name, "thread_name") == 0 ? 3 : STORE_FORMAT_OLDEST;
+}
 
 static int tick_sql(struct buf *sql)
 {
@@ -204,7 +212,8 @@ static bool check_tick(const char *sql, bool ret_health[HEALTH_MAX])
 	return strcmp(sql, TICK_TAIL) == 0;
 }
 
-static bool check_row(struct sql_row *row, bool present[TABLES_N], bool ret_health[HEALTH_MAX])
+static bool check_row(struct sql_row *row, uint32_t format, bool present[TABLES_N],
+		      bool ret_health[HEALTH_MAX])
 {
 	const char *type = sql_text(row, SCHEMA_TEXT_MAX);
 	const char *name = sql_text(row, SCHEMA_TEXT_MAX);
@@ -216,7 +225,7 @@ static bool check_row(struct sql_row *row, bool present[TABLES_N], bool ret_heal
 	for (size_t i = 0; i < TABLES_N; i++) {
 		if (strcmp(name, tables[i].name) != 0)
 			continue;
-		if (present[i])
+		if (present[i] || since(i) > format)
 			return false;
 		present[i] = true;
 		return tables[i].sql ? strcmp(sql, tables[i].sql) == 0
@@ -225,7 +234,7 @@ static bool check_row(struct sql_row *row, bool present[TABLES_N], bool ret_heal
 	return false;
 }
 
-int schema_check(sqlite3 *db, bool ret_health[HEALTH_MAX], const char **ret_what)
+int schema_check(sqlite3 *db, uint32_t format, bool ret_health[HEALTH_MAX], const char **ret_what)
 {
 	_cleanup_(sqlite3_finalizep) sqlite3_stmt *stmt = NULL;
 	bool present[TABLES_N] = { false };
@@ -238,7 +247,7 @@ int schema_check(sqlite3 *db, bool ret_health[HEALTH_MAX], const char **ret_what
 	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
 		struct sql_row row = { .stmt = stmt };
 
-		if (!check_row(&row, present, ret_health)) {
+		if (!check_row(&row, format, present, ret_health)) {
 			*ret_what = "it has tables, views or triggers that are not a profile's";
 			return -EBADMSG;
 		}
@@ -246,7 +255,7 @@ int schema_check(sqlite3 *db, bool ret_health[HEALTH_MAX], const char **ret_what
 	if (rc != SQLITE_DONE)
 		return sql_error(db, rc);
 	for (size_t i = 0; i < TABLES_N; i++)
-		if (!present[i]) {
+		if (!present[i] && since(i) <= format) {
 			*ret_what = "a table of a profile is missing";
 			return -EBADMSG;
 		}

@@ -27,7 +27,7 @@ int schema_health_columns(struct buf *names, struct buf *marks);
  * older or newer: ret_health says which of ours are there. 0, -EBADMSG (*ret_what then says what
  * is wrong, static or owned by buf), or the error of reading.
  */
-int schema_check(sqlite3 *db, bool ret_health[HEALTH_MAX], const char **ret_what);
+int schema_check(sqlite3 *db, uint32_t format, bool ret_health[HEALTH_MAX], const char **ret_what);
 
 /* SQLite's file header, from a file that may be anything. */
 struct schema_header {

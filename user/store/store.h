@@ -14,7 +14,9 @@
 
 #include "model/tick.h"
 
-#define STORE_FORMAT_VERSION 2
+/* Written. Format 2, which has no names of threads, is read as well. */
+#define STORE_FORMAT_VERSION 3
+#define STORE_FORMAT_OLDEST  2
 
 /* ---- writer (any one thread) ---- */
 struct store;

@@ -193,7 +193,8 @@ static int take_thread(void *data, struct sql_row *row)
 	v->tid = sql_u32(row, UINT32_MAX);
 	v->start_ns = sql_u64(row);
 	take_comm(row, v->comm);
-	return row_done(t, row);
+	v->name = take_text(t, row);
+	return v->name ? row_done(t, row) : -ENOMEM;
 }
 
 static int read_table(struct store_reader *r, const char *name, const char *sql, reader_row_fn take,
@@ -239,8 +240,13 @@ static int read_all(struct store_reader *r, struct store_tables *t)
 			       "exe, cmdline",
 			       take_process, t->processes, t->processes_n, &text);
 	if (e == 0)
-		e = READ_TABLE(r, "thread", "id, process, tid, start_ns, comm", take_thread,
-			       t->threads, t->threads_n, &text);
+		e = read_table(r, "thread",
+			       r->format >= 3 ? "SELECT id, process, tid, start_ns, comm, "
+						"coalesce(name, '') FROM thread LEFT JOIN "
+						"thread_name ON thread_name.thread = id ORDER BY id"
+					      : "SELECT id, process, tid, start_ns, comm, '' "
+						"FROM thread ORDER BY id",
+			       take_thread, sizeof(*t->threads), &text, &t->threads, &t->threads_n);
 	return e;
 }
 
@@ -317,6 +323,8 @@ void store_tables_release(struct store_tables *t)
 		free(t->processes[i].exe);
 		free(t->processes[i].cmdline);
 	}
+	for (size_t i = 0; i < t->threads_n; i++)
+		free(t->threads[i].name);
 	free(t->binaries);
 	free(t->functions);
 	free(t->frames);

@@ -17,6 +17,7 @@ static const char *const statements[STATEMENT_MAX] = {
 	[STATEMENT_LABEL] = "INSERT OR REPLACE INTO health_label VALUES(?, ?, ?)",
 	[STATEMENT_PROCESS] = "INSERT OR REPLACE INTO process VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
 	[STATEMENT_THREAD] = "INSERT OR REPLACE INTO thread VALUES(?, ?, ?, ?, ?)",
+	[STATEMENT_THREAD_NAME] = "INSERT OR REPLACE INTO thread_name VALUES(?, ?)",
 	[STATEMENT_PROCESS_TICK] = "INSERT OR REPLACE INTO process_tick "
 				   "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 	[STATEMENT_BINARY] = "INSERT INTO binary VALUES(?, ?, ?, ?, ?, ?)",

@@ -335,6 +335,52 @@ static void test_exec(void **state)
 	assert_int_equal(decode_exec_exact(&r, sizeof(r)), -EBADMSG);
 }
 
+struct thread_record {
+	struct kymo_thread_name head;
+	char name[16];
+};
+
+static int decode_thread_exact(const struct thread_record *r, size_t size)
+{
+	struct kern_thread t;
+	void *copy = exact(r, size);
+	int ret = decode_thread(copy, size, &t);
+
+	free(copy);
+	return ret;
+}
+
+static void test_thread_names(void **state)
+{
+	struct thread_record r = { .head = { .head = { KYMO_RECORD_THREAD, 0, sizeof(r), 9 },
+					     .who = { .pid = 5, .tid = 6 },
+					     .name_size = 10,
+					     .name_kind = 2 },
+				   .name = "w\0o\0r\0k\0" };
+	struct kern_thread t;
+
+	(void)state;
+	assert_int_equal(decode_thread(&r, sizeof(r), &t), 0);
+	assert_int_equal(t.head->who.tid, 6);
+	assert_memory_equal(t.name, "w\0o\0r\0k\0\0\0", 10);
+	for (size_t size = 0; size < sizeof(r); size++) {
+		assert_int_equal(decode_thread_exact(&r, size), -EBADMSG);
+		r.head.head.size = (uint32_t)size;
+		assert_int_equal(decode_thread_exact(&r, size), -EBADMSG);
+		r.head.head.size = sizeof(r);
+	}
+	r.head.name_kind = 3;
+	assert_int_equal(decode_thread_exact(&r, sizeof(r)), -EBADMSG);
+	r.head.name_kind = 1;
+	memset(r.head.who.comm, 'x', sizeof(r.head.who.comm));
+	assert_int_equal(decode_thread_exact(&r, sizeof(r)), -EBADMSG);
+	r.head.who.comm[0] = 0;
+	for (uint32_t size = 17; size <= UINT16_MAX; size++) {
+		r.head.name_size = (uint16_t)size;
+		assert_int_equal(decode_thread_exact(&r, sizeof(r)), -EBADMSG);
+	}
+}
+
 static void test_tasks(void **state)
 {
 	uint32_t ids[2] = { 5, 6 }, task[4] = { 5, 4, 6, 4 };
@@ -441,6 +487,7 @@ int main(void)
 		cmocka_unit_test(test_code_hostile),
 		cmocka_unit_test(test_mmap),
 		cmocka_unit_test(test_exec),
+		cmocka_unit_test(test_thread_names),
 		cmocka_unit_test(test_tasks),
 		cmocka_unit_test(test_sideband_hostile),
 		cmocka_unit_test(test_oom),

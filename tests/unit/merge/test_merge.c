@@ -64,7 +64,7 @@ static int setup_with(void **state, const struct merge_limits *limits)
 	assert_non_null(f);
 	assert_int_equal(merge_new(limits, &f->m), 0);
 	f->process = merge_process(f->m, &init);
-	f->thread = merge_thread(f->m, f->process, &who);
+	f->thread = merge_thread(f->m, f->process, &who, NULL);
 	merge_tick_begin(f->m, 1000 * MS);
 	*state = f;
 	return 0;
@@ -112,7 +112,7 @@ static void renewed_tells_all_again(void **state)
 
 	assert_int_equal(merge_renew(f->m, &old), 0);
 	assert_int_equal(merge_process(f->m, &init), 1);
-	assert_int_equal(merge_thread(f->m, 1, &s.who), 1);
+	assert_int_equal(merge_thread(f->m, 1, &s.who, NULL), 1);
 	frame.binary = merge_binary(f->m, &b);
 	assert_int_equal(frame.binary, 1);
 	s.head.time_ns = 2010 * MS;
@@ -205,7 +205,7 @@ static void changes_of_processes_are_told_again(void **state)
 	tick_free(t);
 
 	strcpy(who.comm, "worker");
-	assert_int_equal(merge_thread(f->m, f->process, &who), f->thread);
+	assert_int_equal(merge_thread(f->m, f->process, &who, NULL), f->thread);
 	p.cmdline = (char *)"python3 x.py";
 	assert_int_equal(merge_process(f->m, &p), f->process);
 	assert_int_equal(merge_process(f->m, &p), f->process);
@@ -429,7 +429,7 @@ static void rss_is_the_process_s_and_cpu_the_thread_s(void **state)
 		.pid = 1, .tid = 2, .process_start_ns = 7, .thread_start_ns = 9
 	};
 	struct kymo_sample s = sample_of(1, 1, 1000 * MS), other = sample_of(1, 2, 1001 * MS);
-	uint32_t thread = merge_thread(f->m, f->process, &second);
+	uint32_t thread = merge_thread(f->m, f->process, &second, NULL);
 	struct tick *t;
 
 	s.counters = (struct kymo_counters){ .cpu_ns = 100, .rss_anon_pages = 10 };
@@ -494,7 +494,7 @@ static void ended_processes_are_forgotten(void **state)
 
 		s.who.process_start_ns = s.who.thread_start_ns = pid;
 		process = merge_process(f->m, &p);
-		thread = merge_thread(f->m, process, &s.who);
+		thread = merge_thread(f->m, process, &s.who, NULL);
 		assert_int_equal(process, ++last);
 		assert_int_equal(thread, process);
 		assert_int_equal(merge_sample(f->m, &s, thread, &frame, 1), 0);

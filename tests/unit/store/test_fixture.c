@@ -14,7 +14,7 @@
 #include "unit/store/folder.h"
 #include "unit/store/world.h"
 
-#define FIXTURE		  "tests/fixtures/profiles/v2.kymo.gz"
+#define FIXTURES	  "tests/fixtures/profiles/"
 #define FIXTURE_BYTES_MAX (1 << 20)
 
 /* Sums wrap; texts count by their bytes. */
@@ -22,9 +22,10 @@ struct totals {
 	uint64_t ticks, health, rows, samples, weight, row_keys, offsets, seen;
 	uint64_t binaries, functions, frames, stacks, processes, threads, texts;
 	uint64_t process_ticks, accounts, events, labels, quality;
+	uint64_t thread_names;
 };
 
-static const struct totals known = {
+static const struct totals known_v2 = {
 	.ticks = 6800000038000000010U,
 	.health = 4774191832798985271U,
 	.rows = 86U,
@@ -45,6 +46,30 @@ static const struct totals known = {
 	.events = 53354016844962042U,
 	.labels = 7431433972386650872U,
 	.quality = 5847405193587169U,
+};
+
+static const struct totals known_v3 = {
+	.ticks = 6800000038000000010U,
+	.health = 16568105992765313123U,
+	.rows = 86U,
+	.samples = 195U,
+	.weight = 374885813240720752U,
+	.row_keys = 14464289U,
+	.offsets = 5380078640186U,
+	.seen = 16431000345917068141U,
+	.binaries = 300689687483672458U,
+	.functions = 16132683075U,
+	.frames = 43010068549142100U,
+	.stacks = 2086U,
+	.processes = 2275366449060090471U,
+	.threads = 1931768389263307441U,
+	.texts = 871U,
+	.process_ticks = 30U,
+	.accounts = 8756633993987757812U,
+	.events = 17464600919428902561U,
+	.labels = 7497849586879614874U,
+	.quality = 316501810343082058U,
+	.thread_names = 587U,
 };
 
 static void make_fixture(const char *path)
@@ -143,9 +168,11 @@ static void add_tables(struct totals *t, struct store_reader *r)
 		t->processes += p->id + p->pid + p->parent_pid + p->uid + p->start_ns;
 		t->texts += strlen(p->exe) + strlen(p->cmdline);
 	}
-	for (size_t i = 0; i < s.threads_n; i++)
+	for (size_t i = 0; i < s.threads_n; i++) {
 		t->threads += s.threads[i].id + s.threads[i].process + s.threads[i].tid +
 			      s.threads[i].start_ns;
+		t->thread_names += (i + 1) * strlen(s.threads[i].name);
+	}
 	store_tables_release(&s);
 }
 
@@ -207,16 +234,16 @@ static void print_totals(const struct totals *t)
 		printf("%" PRIu64 "U,\n", numbers[i]);
 }
 
-static void unpack(const char *path)
+static void unpack(const char *fixture, const char *path)
 {
 	_cleanup_free_ char *data = malloc(FIXTURE_BYTES_MAX);
-	gzFile in = gzopen(FIXTURE, "r");
+	gzFile in = gzopen(fixture, "r");
 	FILE *out = fopen(path, "w");
 	int n;
 
 	assert_non_null(data);
 	if (!in)
-		fail_msg(FIXTURE ": run this in the top folder");
+		fail_msg("%s: run this in the top folder", fixture);
 	assert_non_null(out);
 	n = gzread(in, data, FIXTURE_BYTES_MAX);
 	assert_true(n > 0);
@@ -225,24 +252,29 @@ static void unpack(const char *path)
 	assert_int_equal(gzclose(in), Z_OK);
 }
 
-static void test_fixture_is_read(void **state)
+static void check_fixture(const struct folder *f, const char *fixture, const struct totals *known)
 {
-	const struct folder *f = *state;
 	struct totals t;
 
-	unpack(f->profile);
+	unpack(fixture, f->profile);
 	t = read_totals(f->profile);
-	if (memcmp(&t, &known, sizeof(t)) != 0) {
+	if (memcmp(&t, known, sizeof(t)) != 0) {
 		print_totals(&t);
 		fail_msg("the fixture's totals are others: was the format changed without a new "
 			 "version?");
 	}
 }
 
+static void test_fixtures_are_read(void **state)
+{
+	check_fixture(*state, FIXTURES "v2.kymo.gz", &known_v2);
+	check_fixture(*state, FIXTURES "v3.kymo.gz", &known_v3);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_fixture_is_read, folder_setup,
+		cmocka_unit_test_setup_teardown(test_fixtures_are_read, folder_setup,
 						folder_teardown),
 	};
 	struct totals t;

@@ -347,10 +347,13 @@ static void test_other_files(void **state)
 	assert_true(read_everything(f->profile, message) < 0);
 	change(f, "PRAGMA application_id = 5");
 	expect(f, -EBADMSG, "an SQLite database, but not a kymo profile");
-	change(f, "PRAGMA user_version = 3");
-	expect(f, -EPROTONOSUPPORT, "newer kymo (format 3, this one reads 2)");
+	change(f, "PRAGMA user_version = 4");
+	expect(f, -EPROTONOSUPPORT, "newer kymo (format 4, this one reads 3)");
 	change(f, "PRAGMA user_version = 1");
-	expect(f, -EPROTONOSUPPORT, "older kymo (format 1, this one reads 2)");
+	expect(f, -EPROTONOSUPPORT, "older kymo (format 1, this one reads 3)");
+	/* a table that its format does not have */
+	change(f, "PRAGMA user_version = 2");
+	expect(f, -EBADMSG, "tables, views or triggers");
 	change(f, "PRAGMA user_version = 0");
 	expect(f, -EBADMSG, "damaged");
 	change(f, "PRAGMA page_size = 512; VACUUM");

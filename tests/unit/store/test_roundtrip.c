@@ -144,6 +144,8 @@ static void check_processes(const struct store_tables *t, const struct recording
 			assert_int_equal(rec->ticks[i]->threads[k].start_ns,
 					 t->threads[at].start_ns);
 			assert_string_equal(rec->ticks[i]->threads[k].comm, t->threads[at].comm);
+			assert_string_equal(thread_shown(&rec->ticks[i]->threads[k]),
+					    thread_shown(&t->threads[at]));
 		}
 	assert_int_equal(t->processes_n, at);
 	assert_int_equal(t->threads_n, at);

@@ -117,6 +117,8 @@ static inline void world_processes(struct world *w, struct tick *t, uint32_t n)
 				      .tid = (uint32_t)world_number(w),
 				      .start_ns = world_number(w) };
 		world_comm(w, v->comm);
+		if (v->id % 2)
+			v->name = world_text(w, "worker", v->id);
 	}
 }
 

@@ -14,7 +14,7 @@
 #include "python/python.h"
 #include "unit/support/python_walk.h"
 
-#define KNOWN_THREADS_MAX 4
+#define KNOWN_THREADS_MAX 12
 #define KNOWN_FRAMES_MAX  32
 #define KNOWN_BLOCK_BYTES 32
 #define KNOWN_BLOCKS_MAX  4096

@@ -22,6 +22,8 @@ static int walk_all(struct scratch *s, struct walk_result *ret, bool rest)
 		if (s->record.head.user_frames > before)
 			ret->ends_loop[s->record.head.user_frames - 1] = true;
 	}
+	if (s->python.done)
+		python_thread_name(0);
 	return end;
 }
 
