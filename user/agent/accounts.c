@@ -260,7 +260,8 @@ int accounts_sweep_end(struct accounts *a, uint64_t begun_boot_ns)
 		struct account *account = value;
 		int q = 0;
 
-		if (account->sweep != a->sweep ||
+		/* One that has ended told its end: what an earlier sweep had of it, or a later of its zombie, is less. */
+		if (account->ended || account->sweep != a->sweep ||
 		    (!first && account->first.who.process_start_ns > begun_boot_ns))
 			continue;
 		/* Came into the cgroup that is recorded: what it used before is not the recording's. */

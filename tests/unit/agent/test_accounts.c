@@ -108,6 +108,23 @@ static void test_the_end_tells_what_was_held(void **state)
 	assert_row(m, 2, 1, 3000, true);
 }
 
+/* Its end is delivered while a sweep is: what the sweep before had of it is older. */
+static void test_an_end_within_a_sweep(void **state)
+{
+	_cleanup_(merge_freep) struct merge *m = NULL;
+	_cleanup_(accounts_freep) struct accounts *a = NULL;
+	struct kymo_task task = thread_of(PID, 10, 1000), end = thread_of(PID, 17, 3000);
+
+	(void)state;
+	begin(&m, &a);
+	sweep(a, &task, 1);
+	assert_row(m, 1, 10, 1000, false);
+	accounts_sweep_begin(a);
+	assert_int_equal(accounts_ended(a, &end), 0);
+	assert_int_equal(accounts_sweep_end(a, UINT64_MAX), 0);
+	assert_row(m, 2, 7, 3000, true);
+}
+
 /* The leader has exited, another thread goes on: it tells of the memory. */
 static void test_memory_without_a_leader(void **state)
 {
@@ -126,6 +143,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_an_exit_across_a_tick_keeps_the_memory),
 		cmocka_unit_test(test_the_end_tells_what_was_held),
+		cmocka_unit_test(test_an_end_within_a_sweep),
 		cmocka_unit_test(test_memory_without_a_leader),
 	};
 
