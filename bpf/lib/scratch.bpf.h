@@ -130,9 +130,22 @@ struct python_walk {
 	__u64 root;	   /* the outermost frame that was emitted, */
 	__u64 root_code;   /* and its code object */
 	struct python_attributes attributes;
+	__u32 other_state; /* the thread state that runs is not the thread's first: a sub-interpreter's */
+	/*
+	 * An address in the C frame of the eval loop that has the frames at hand (before the segment, 3.11) or had those of
+	 * the last segment (3.12+); 0 = not known.
+	 */
+	__u64 loop;
+	__u64 newest; /* the frame at which the walk began */
 	struct python_seen seen[PYTHON_SEEN_MAX];
 	__u64 head[KYMO_PYTHON_HEAD_BYTES /
 		   8]; /* what was read last: a thread state, frame or code object */
+};
+
+/* Where the walk was before the frames of an eval loop, to take them back. */
+struct walk_mark {
+	__u64 ip, sp, python_frame, python_loop;
+	__u32 flags, user_frames;
 };
 
 /* KYMO_RECORD_CODE as it goes into the ring; each part may be followed by a word of zeroes. */
@@ -169,6 +182,7 @@ struct scratch {
 	struct kymo_python_binary binary; /* the same; valid where process.found */
 	struct kymo_python_layout layout;
 	struct python_walk python;
+	struct walk_mark before_loop;
 	struct kymo_probe probe; /* of the sample, where its cause says so */
 	struct sample_record
 		record; /* last: a frame's offset is bounded by the rest of the value */

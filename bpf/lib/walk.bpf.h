@@ -26,6 +26,38 @@ static __always_inline bool in_eval_loop(const struct scratch *s)
 	return false;
 }
 
+static __always_inline void mark_take(struct scratch *s)
+{
+	struct walk_mark *m = &s->before_loop;
+
+	m->ip = s->native.ip;
+	m->sp = s->native.registers[RSP];
+	m->python_frame = s->python.frame;
+	m->python_loop = s->python.loop;
+	m->flags = native_flags(s);
+	m->user_frames = s->record.head.user_frames;
+}
+
+/*
+ * Behind the frames of an eval loop and the step to its caller: whether they are its own. Where it has not linked its frame in
+ * yet, or no longer, the newest ones are those of the loop before, as where they lie shows: then it is a native frame.
+ */
+static __always_inline int keep_if_of_loop(struct scratch *s)
+{
+	const struct walk_mark *m = &s->before_loop;
+	__u64 loop = s->python.loop;
+
+	if (!loop || (loop >= m->sp && loop < s->native.registers[RSP])) {
+		s->python.loop = 0;
+		return KYMO_END_NONE;
+	}
+	s->python.frame = m->python_frame;
+	s->python.loop = m->python_loop;
+	s->python.done = 0;
+	s->record.head.user_frames = m->user_frames;
+	return frame_add_native(s, m->ip, m->flags) ? KYMO_END_TOO_DEEP : KYMO_END_NONE;
+}
+
 /*
  * One native frame, or the Python frames that it stands for; then to its caller. KYMO_END_NONE to
  * go on.
@@ -34,7 +66,7 @@ __weak __noinline int walk_step(__u32 slot)
 {
 	struct scratch *s = scratch_get(slot);
 	int end = KYMO_END_NONE;
-	bool was_python;
+	bool in_loop, python;
 
 	if (!s)
 		return KYMO_END_NO_RULE;
@@ -42,14 +74,19 @@ __weak __noinline int walk_step(__u32 slot)
 		end = native_check_pc(s, slot);
 	if (end)
 		return end;
-	was_python = s->python.active && !s->python.done;
-	if (was_python && in_eval_loop(s))
-		end = python_segment(slot);
-	else
-		end = native_emit(s);
-	if (s->python.active && s->python.done && !was_python && in_eval_loop(s))
+	in_loop = s->python.active && in_eval_loop(s);
+	python = in_loop && !s->python.done;
+	if (in_loop && !python)
 		s->python.spare_loops++;
-	return end ? end : native_step(s, slot);
+	if (python) {
+		mark_take(s);
+		end = python_segment(slot);
+	} else {
+		end = native_emit(s);
+	}
+	if (!end)
+		end = native_step(s, slot);
+	return python && !end ? keep_if_of_loop(s) : end;
 }
 
 /*
@@ -78,51 +115,6 @@ static __always_inline int walk_by_steps(__u32 slot)
 			return end;
 	}
 	return KYMO_END_TOO_DEEP;
-}
-
-/* Whether the walk gets through the interpreter itself: by rules or by the frame pointer that it keeps. */
-static __always_inline bool passes_interpreter(const struct scratch *s)
-{
-	struct kymo_file_key key = s->process.file;
-	struct kymo_unwind_file *file = bpf_map_lookup_elem(&unwind_files, &key);
-
-	return s->binary.frame_pointers || (file && file->pages);
-}
-
-/*
- * An interpreter without rules that does not keep the frame pointer: rbp is never followed through it. The native
- * frame that was interrupted, then all Python frames; callers in C stay unknown.
- */
-static __always_inline int walk_without_rules(struct scratch *s, __u32 slot)
-{
-	int end = KYMO_END_NONE;
-
-	if (!in_eval_loop(s))
-		end = native_emit(s);
-	if (!end)
-		end = python_rest(slot);
-	if (s->python.done)
-		python_thread_name(slot);
-	return end ? end : KYMO_END_NO_RULE;
-}
-
-static __always_inline int walk_with_python(struct scratch *s, __u32 slot)
-{
-	int python, end;
-
-	s->record.head.state |= KYMO_STATE_PYTHON;
-	python = python_begin(slot);
-	if (s->python.active && !passes_interpreter(s))
-		return walk_without_rules(s, slot);
-	end = walk_by_steps(slot);
-	if (s->python.spare_loops)
-		count(KYMO_COUNTER_PYTHON_DOUBTFUL);
-	if (s->python.active && !s->python.done && end != KYMO_END_TOO_DEEP &&
-	    end != KYMO_END_PYTHON_TORN && end != KYMO_END_PYTHON_UNREADABLE)
-		python = python_rest(slot);
-	if (s->python.done)
-		python_thread_name(slot);
-	return python ? python : end;
 }
 
 /* A leaf may be described by any of them: rax, rdx, rcx, rbx, rsi, rdi, rbp, rsp, r8 to r15. */
@@ -176,6 +168,73 @@ __weak __noinline int walk_begin(__u32 slot)
 	s->python.done = 0;
 	s->python.codes = 0;
 	return (regs.cs & KYMO_CS_SELECTOR_MASK) == KYMO_CS_USER_32;
+}
+
+/* Whether the walk gets through the interpreter itself: by rules or by the frame pointer that it keeps. */
+static __always_inline bool passes_interpreter(const struct scratch *s)
+{
+	struct kymo_file_key key = s->process.file;
+	struct kymo_unwind_file *file = bpf_map_lookup_elem(&unwind_files, &key);
+
+	return s->binary.frame_pointers || (file && file->pages);
+}
+
+/*
+ * An interpreter without rules that does not keep the frame pointer: rbp is never followed through it. The native
+ * frame that was interrupted, then all Python frames; callers in C stay unknown.
+ */
+static __always_inline int walk_without_rules(struct scratch *s, __u32 slot)
+{
+	int end = KYMO_END_NONE;
+
+	if (!in_eval_loop(s))
+		end = native_emit(s);
+	if (!end)
+		end = python_rest(slot);
+	if (s->python.done)
+		python_thread_name(slot);
+	return end ? end : KYMO_END_NO_RULE;
+}
+
+/*
+ * Up to 3.10 a frame does not say which loop it is of. A loop too many at the end of the stack may be the newest one's, whose
+ * frame is not linked in yet or no longer: once more, from that frame on.
+ */
+static __always_inline int walk_from_unlinked(struct scratch *s, __u32 slot, int end)
+{
+	__u64 frame;
+
+	if (walk_begin(slot) < 0)
+		return end;
+	frame = python_unlinked(slot);
+	if (!frame)
+		return end;
+	s->record.head.user_frames = 0;
+	s->python.frame = frame;
+	s->python.active = 1;
+	s->python.spare_loops = 0;
+	return walk_by_steps(slot);
+}
+
+static __always_inline int walk_with_python(struct scratch *s, __u32 slot)
+{
+	int python, end;
+
+	s->record.head.state |= KYMO_STATE_PYTHON;
+	python = python_begin(slot);
+	if (s->python.active && !passes_interpreter(s))
+		return walk_without_rules(s, slot);
+	end = walk_by_steps(slot);
+	if (s->python.spare_loops && s->layout.boundary == KYMO_PYTHON_BOUNDARY_EACH)
+		end = walk_from_unlinked(s, slot, end);
+	if (s->python.spare_loops)
+		count(KYMO_COUNTER_PYTHON_DOUBTFUL);
+	if (s->python.active && !s->python.done && end != KYMO_END_TOO_DEEP &&
+	    end != KYMO_END_PYTHON_TORN && end != KYMO_END_PYTHON_UNREADABLE)
+		python = python_rest(slot);
+	if (s->python.done)
+		python_thread_name(slot);
+	return python ? python : end;
 }
 
 /* Walks the user stack of the current task, which has a memory map. Returns how it ended. */

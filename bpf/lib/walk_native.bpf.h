@@ -76,13 +76,18 @@ static __always_inline int native_check_pc(struct scratch *s, __u32 slot)
 	return KYMO_END_NONE;
 }
 
+/* Of the frame at hand: enum kymo_frame_flag. */
+static __always_inline __u32 native_flags(const struct scratch *s)
+{
+	return (s->native.exact ? 0 : KYMO_FRAME_RETURN_ADDRESS) |
+	       (s->native.by_fp ? KYMO_FRAME_BY_FP : 0);
+}
+
 /* Emits the frame at hand. KYMO_END_NONE or the end. */
 static __always_inline int native_emit(struct scratch *s)
 {
-	__u32 flags = (s->native.exact ? 0 : KYMO_FRAME_RETURN_ADDRESS) |
-		      (s->native.by_fp ? KYMO_FRAME_BY_FP : 0);
-
-	return frame_add_native(s, s->native.ip, flags) ? KYMO_END_TOO_DEEP : KYMO_END_NONE;
+	return frame_add_native(s, s->native.ip, native_flags(s)) ? KYMO_END_TOO_DEEP
+								  : KYMO_END_NONE;
 }
 
 /* To the caller's frame, by the frame pointer. KYMO_END_NONE or the end. */

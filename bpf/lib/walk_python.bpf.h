@@ -30,6 +30,8 @@
 /* In two loops, one in the other: of one over all the verifier follows every turn, and gives up. */
 #define PYTHON_STEPS 64
 static_assert(PYTHON_STEPS_MAX % PYTHON_STEPS == 0, "whole turns");
+/* Of the stack: an eval loop has 300 bytes of its own, then registers that it saved. */
+#define UNLINKED_WORDS 64
 /* An eval loop that has just begun has one frame; a caller's may have more. */
 #define PYTHON_PROLOGUE_STEPS 64
 
@@ -75,10 +77,12 @@ static __always_inline void python_thread_state_runs(struct scratch *s)
 	if (!at || read_user(&current, sizeof(current), at) || !current || current == key)
 		return;
 	if (!read_user(s->python.head, KYMO_PYTHON_THREAD_STATE_BYTES, current) &&
-	    head_u64(s, s->layout.ts_thread_id) == s->native.fs_base)
+	    head_u64(s, s->layout.ts_thread_id) == s->native.fs_base) {
 		s->python.thread_state = current;
-	else
+		s->python.other_state = 1;
+	} else {
 		read_user(s->python.head, KYMO_PYTHON_THREAD_STATE_BYTES, key);
+	}
 }
 
 static __always_inline __u32 python_gil_state(const struct scratch *s, __u64 interp)
@@ -205,6 +209,7 @@ static __always_inline int python_from_cframe(struct scratch *s, __u32 slot, __u
 	frame = s->layout.cframe_current == 8 ? fields[1] : fields[0];
 	before = s->layout.cframe_previous == 16 ? fields[2] : fields[1];
 	s->python.frame = frame;
+	s->python.loop = cframe;
 	if (!python_in_prologue(s))
 		return KYMO_END_NONE;
 	if (read_user(&frame_before, sizeof(frame_before), before + s->layout.cframe_current) ||
@@ -243,6 +248,9 @@ __weak __noinline int python_begin(__u32 slot)
 	s->python.end = KYMO_END_NONE;
 	s->python.frame = 0;
 	s->python.root = 0;
+	s->python.newest = 0;
+	s->python.loop = 0;
+	s->python.other_state = 0;
 	if (python_thread_state(s)) {
 		count(KYMO_COUNTER_PYTHON_NO_THREAD);
 		return KYMO_END_NONE;
@@ -259,6 +267,7 @@ __weak __noinline int python_begin(__u32 slot)
 			return end;
 		}
 	}
+	s->python.newest = s->python.frame;
 	s->python.active = s->python.frame != 0;
 	return KYMO_END_NONE;
 }
@@ -345,6 +354,9 @@ __weak __noinline int python_step(__u32 slot)
 	instruction = head_u64(s, s->layout.frame_instruction);
 	s->python.code = head_u64(s, s->layout.frame_code) & ~KYMO_PYTHON_TAG_BITS;
 	frame = s->python.frame;
+	/* From 3.12 on the boundary lies in the C frame of its eval loop. */
+	if (boundary && s->layout.boundary == KYMO_PYTHON_BOUNDARY_OWNER)
+		s->python.loop = frame;
 	s->python.frame = previous;
 	/* From 3.12 on the boundary is a shim. */
 	if ((s->layout.boundary != KYMO_PYTHON_BOUNDARY_OWNER || !boundary) &&
@@ -406,6 +418,46 @@ __weak __noinline int python_rest(__u32 slot)
 			return s->python.end;
 	python_stop(s, KYMO_END_TOO_DEEP);
 	return KYMO_END_TOO_DEEP;
+}
+
+/*
+ * Whether that word is a frame that the newest linked one has called. Up to 3.10, where frames are objects: of the same
+ * type, too.
+ */
+static __always_inline bool python_is_called(const struct scratch *s, __u64 word, __u64 type)
+{
+	__u64 fields[4] = { 0 }; /* reference count, type, size, previous */
+
+	return word && !(word & 7) && word != s->python.newest &&
+	       !read_user(fields, sizeof(fields), word) && fields[1] == type &&
+	       fields[3] == s->python.newest;
+}
+
+/*
+ * The frame of an eval loop that was interrupted before it linked it in, or after it took it out: the loop or its caller
+ * keeps it in a register, which either may have saved on the stack. Behind walk_begin. 0 = no such frame.
+ */
+__weak __noinline __u64 python_unlinked(__u32 slot)
+{
+	struct scratch *s = scratch_get(slot);
+	__u64 *saved, type = 0;
+
+	if (!s || s->python.other_state ||
+	    read_user(&type, sizeof(type), s->python.newest + OBJECT_TYPE))
+		return 0;
+	for (__u32 i = 0; i < NATIVE_REGISTERS; i++)
+		if (python_is_called(s, s->native.registers[i], type))
+			return s->native.registers[i];
+	saved = (__u64 *)s->native.window;
+	s->native.window_bytes = 0;
+	s->native.window_start = 0;
+	if (read_user(saved, UNLINKED_WORDS * sizeof(*saved),
+		      s->native.registers[KYMO_UNWIND_X86_RSP]))
+		return 0;
+	for (__u32 i = 0; i < UNLINKED_WORDS; i++)
+		if (python_is_called(s, saved[i], type))
+			return saved[i];
+	return 0;
 }
 
 #endif
