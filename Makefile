@@ -42,7 +42,7 @@ CFLAGS ?= -O2 -g
 KYMO_CFLAGS := -std=gnu17 -fno-strict-aliasing -Wall -Wextra -Werror -D_GNU_SOURCE -Iuser -Iinclude $(PKG_CFLAGS) $(SANITIZERS)
 
 # From the top down, a slash between those that know nothing of each other (scripts/check-includes holds the rule).
-LEVELS := cmd agent export kern/proc/python/symbol/health/merge/query worker unwind elf/store model base
+LEVELS := cmd agent export walk/kern/proc/python/symbol/health/merge/query worker unwind elf/store model base
 LAYERS := $(subst /, ,$(LEVELS))
 FOLDERS := $(foreach f,$(LAYERS),$(if $(wildcard user/$(f)/*.c),$(f)))
 archives = $(foreach f,$(filter $(1),$(FOLDERS)),$(BUILD)/lib/$(f).a)
@@ -77,6 +77,9 @@ $(BUILD)/user/%.o: user/%.c
 
 # Assets stand in the sources as .incbin, of which the compiler writes no dependency.
 $(patsubst %.c,$(BUILD)/%.o,$(wildcard user/*/assets.c)): $(wildcard user/export/*.js user/export/*.css)
+
+# The kernel side's walkers, built natively: gcc does not know clang's "unroll".
+$(walk_OBJECTS): EXTRA_CFLAGS := -Ivmlinux -Ibpf -Wno-unknown-pragmas
 
 # ---- kernel side: every bpf/*.bpf.c linked into one object, its skeleton for user/kern alone ----
 BPF_SOURCES := $(sort $(wildcard bpf/*.bpf.c))

@@ -199,7 +199,9 @@ struct cred {
 };
 
 struct task_struct {
+	unsigned int __state;
 	unsigned int flags;
+	int on_cpu;
 	struct sched_entity se;
 	struct mm_struct *mm;
 	unsigned int in_execve : 1;

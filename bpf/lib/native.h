@@ -52,6 +52,10 @@ struct native_kernel {
 	__u64 codes_value;
 	struct python_budget budget; /* of the one process */
 	size_t budgets_n;
+	struct kymo_unwind_file unwind_file; /* of the interpreter's file */
+	/* The one piece of the kernel's memory that can be read. */
+	const void *kernel_memory;
+	size_t kernel_bytes;
 };
 
 /* Who walks now. */
@@ -77,6 +81,8 @@ static inline void *bpf_map_lookup_elem(const void *map, const void *key)
 		return native_code_find(key);
 	if (map == &python_budgets)
 		return native_kernel->budgets_n ? &native_kernel->budget : NULL;
+	if (map == &unwind_files)
+		return &native_kernel->unwind_file;
 	return NULL;
 }
 
@@ -109,7 +115,10 @@ static inline long bpf_probe_read_user(void *to, __u32 size, const void *address
 
 static inline long bpf_probe_read_kernel(void *to, __u32 size, const void *address)
 {
-	(void)address;
+	if (address == native_kernel->kernel_memory && size <= native_kernel->kernel_bytes) {
+		memcpy(to, address, size);
+		return 0;
+	}
 	memset(to, 0, size);
 	return -EFAULT;
 }

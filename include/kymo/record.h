@@ -27,6 +27,7 @@ enum kymo_record_type {
 	KYMO_RECORD_OOM = 5,	/* a victim of the OOM killer */
 	KYMO_RECORD_EXEC = 6,	/* a program was executed, with its arguments */
 	KYMO_RECORD_THREAD = 7, /* the name that a Python thread has of its own */
+	KYMO_RECORD_STANDING = 8, /* where a thread stands now (iterator output) */
 	KYMO_RECORD_MAX,
 };
 
@@ -271,5 +272,32 @@ struct kymo_thread_name {
 	__u8 pad[5];
 };
 static_assert(sizeof(struct kymo_thread_name) == 72, "layout");
+
+enum kymo_standing_flag {
+	KYMO_STANDING_ON_CPU = 1 << 0, /* it runs: neither registers nor kernel frames can be had */
+	KYMO_STANDING_NO_MM = 1 << 1,  /* no memory map: it has exited, or is the kernel's */
+	KYMO_STANDING_KERNEL = 1 << 2, /* the kernel's own, or one that works for it */
+	KYMO_STANDING_32_BIT = 1 << 3,
+	KYMO_STANDING_EXECVE = 1 << 4, /* inside execve: the old stack is gone */
+};
+
+#define KYMO_SAVED_REGISTERS 21
+
+/*
+ * KYMO_RECORD_STANDING: one thread as it stands. It has stood still between two of them, memory that is its own
+ * included, where neither says ON_CPU and `switches` is the same: these are counted when it leaves the CPU.
+ * Behind the struct: kernel_frames x __u64, leaf first.
+ */
+struct kymo_standing {
+	struct kymo_record_head head;
+	struct kymo_who who;
+	__u64 switches; /* of its own accord or not; read before all that follows */
+	__u64 registers[KYMO_SAVED_REGISTERS]; /* struct pt_regs: where it entered the kernel */
+	__u64 fs_base;
+	__u32 state; /* task_struct.__state */
+	__u16 flags; /* enum kymo_standing_flag; ON_CPU is read last */
+	__u16 kernel_frames;
+};
+static_assert(sizeof(struct kymo_standing) == 256, "layout");
 
 #endif

@@ -44,6 +44,16 @@ int files_new(struct kern *kern, struct merge *merge, struct worker *worker, str
 	return 0;
 }
 
+void files_without_lines(struct files *f)
+{
+	f->without_lines = true;
+}
+
+void files_observe(struct files *f, const struct files_observer *observer)
+{
+	f->observer = observer;
+}
+
 void files_free(struct files *f)
 {
 	if (!f)
@@ -358,8 +368,11 @@ static void tell_python(struct files *f, const struct file *file, const struct e
 
 	if (r == -ENOTSUP)
 		refuse_python(f, facts);
-	else if (r == 0)
-		(void)kern_set_python_binary(f->kern, &key, &binary);
+	if (r < 0)
+		return;
+	(void)kern_set_python_binary(f->kern, &key, &binary);
+	if (f->observer)
+		f->observer->python(f->observer->data, &key, &binary);
 }
 
 /* A source needs both of its probes. */

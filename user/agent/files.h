@@ -24,6 +24,19 @@ int files_new(struct kern *kern, struct merge *merge, struct worker *worker, str
 	      struct files **ret);
 void files_free(struct files *f);
 
+/* Who walks stacks beside the kernel side is told what that is told. */
+struct files_observer {
+	/* The rules of a file, given away. */
+	void (*rules)(void *data, const struct kymo_file_key *file, struct unwind_table *t);
+	void (*python)(void *data, const struct kymo_file_key *file,
+		       const struct kymo_python_binary *binary);
+	void *data;
+};
+/* Symbols are all that is asked for: DWARF takes far longer to read. */
+void files_without_lines(struct files *f);
+/* Before the first file is seen; borrowed. */
+void files_observe(struct files *f, const struct files_observer *observer);
+
 /* A file that a process maps; inspected once. Also a fresher way to reach a known one. */
 void files_seen(struct files *f, uint32_t pid, const struct proc_mapping *mapping);
 /* A program that is about to be run: looked into before it is. `path` is in our own mount namespace. */

@@ -32,7 +32,7 @@ int files_queue_lines(struct files *f, const struct name_job *job)
 	struct file *file = &f->files[job->file];
 	struct frame_list *list = &file->unlined[job->profile];
 
-	if (file->no_lines || list->n + job->frames_n > UNLINED_MAX)
+	if (f->without_lines || file->no_lines || list->n + job->frames_n > UNLINED_MAX)
 		return 0;
 	if (!unlined(file)) {
 		if (array_reserve(&f->to_line, &f->to_line_cap, f->to_line_n + 1) < 0)

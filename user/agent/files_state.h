@@ -58,6 +58,7 @@ struct files {
 	struct merge *retired; /* ids of the profile before; NULL = it has its names */
 	struct worker *worker;
 	struct probes *probes;
+	const struct files_observer *observer; /* NULL: nobody */
 	struct jit *jit, *jit_retired;
 	struct hmap by_key;    /* struct kymo_file_key -> uint32_t index into files */
 	struct hmap by_binary; /* binary id -> index */
@@ -81,6 +82,7 @@ struct files {
 	size_t to_line_n, to_line_cap, lines_out;
 	int64_t lines_credit_ns; /* CPU that the parser may use for lines now */
 	uint64_t lines_refilled_ns;
+	bool without_lines;
 	bool finishing; /* nothing more will come: no waiting for more of a file's frames */
 	/* files whose build-id came after their binary; the first `closed` are of closed ticks */
 	uint32_t *late;
@@ -95,7 +97,8 @@ struct files {
 /* The file's rules are to be made. 0 or -ENOMEM. */
 int files_unwind_ask(struct files *f, uint32_t index);
 void files_unwind_submit(struct files *f);
-int files_unwind_take(struct files *f, const struct worker_reply *reply);
+/* Its table may be taken. */
+int files_unwind_take(struct files *f, struct worker_reply *reply);
 /* Somebody maps it: what was dropped is asked for once more. */
 void files_unwind_seen(struct files *f, struct file *file);
 /* Its inode is another file's by now. */

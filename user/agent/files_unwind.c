@@ -7,6 +7,7 @@
 
 #include "agent/files_state.h"
 #include "base/array.h"
+#include "base/cleanup.h"
 
 #define WAITING_SEEN   512	   /* of those that wait for their tables */
 #define UNWIND_OUT_MAX 8	   /* tables being made: names are not to wait behind many */
@@ -146,7 +147,16 @@ static int set_rows(struct files *f, struct file *file, const struct worker_repl
 	return r;
 }
 
-int files_unwind_take(struct files *f, const struct worker_reply *reply)
+static void tell_observer(const struct files *f, const struct file *file,
+			  struct worker_reply *reply)
+{
+	const struct kymo_file_key key = { .inode = file->inode, .dev = file->dev };
+
+	if (f->observer)
+		f->observer->rules(f->observer->data, &key, TAKE_PTR(reply->table));
+}
+
+int files_unwind_take(struct files *f, struct worker_reply *reply)
 {
 	struct file *file;
 	int r = reply->error;
@@ -157,8 +167,10 @@ int files_unwind_take(struct files *f, const struct worker_reply *reply)
 	file = &f->files[reply->cookie];
 	if (file->superseded)
 		return 0;
-	if (r == 0)
+	if (r == 0) {
 		r = set_rows(f, file, reply);
+		tell_observer(f, file, reply);
+	}
 	/* Without .eh_frame or of another machine: an answer, not a failure. What could not be inspected was counted. */
 	f->stats.failed_unwind += r < 0 && r != -ENOENT && r != -ENOTSUP && file->is_elf;
 	return 0;

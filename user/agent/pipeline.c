@@ -34,8 +34,6 @@
 #define STARTING_NS (300 * NS_PER_MSEC)
 /* A record is delivered this long after its time: by then those before it have arrived from every CPU. */
 #define LAG_NS (20 * NS_PER_MSEC)
-/* What was read of files, for the next start: made where /var/cache is, and may be removed at any time. */
-#define CACHE_FOLDER "/var/cache/kymo"
 /* How long the start may wait for the files of processes that already run. */
 #define INSPECT_NS (1500 * NS_PER_MSEC)
 /* An exited process is forgotten when its last samples must have come. */
@@ -347,7 +345,7 @@ static int open_parts(struct pipeline *p)
 	if (r == 0)
 		r = accounts_new(p->merge, account_process, p, &p->accounts);
 	if (r == 0)
-		r = worker_new(CACHE_FOLDER, &p->worker);
+		r = worker_new(PIPELINE_CACHE_FOLDER, &p->worker);
 	if (r == 0 && wants_probes(p))
 		r = probes_new(p->kern, &p->probes);
 	if (r == 0)

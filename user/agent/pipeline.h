@@ -17,6 +17,9 @@
 
 struct pipeline;
 
+/* What was read of files, for the next start: made where /var/cache is, and may be removed at any time. */
+#define PIPELINE_CACHE_FOLDER "/var/cache/kymo"
+
 struct pipeline_options {
 	uint64_t cpu_period_ns;
 	uint64_t tick_ns;

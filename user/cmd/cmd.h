@@ -6,6 +6,7 @@
 #define DEFAULT_PROFILE "profile.kymo"
 
 int cmd_record(int argc, char **argv);
+int cmd_dump(int argc, char **argv);
 int cmd_report(int argc, char **argv);
 int cmd_ticks(int argc, char **argv);
 int cmd_export(int argc, char **argv);

@@ -29,6 +29,7 @@ static const struct command {
 	const char *help; /* NULL = hidden: kymo starts itself by it */
 } commands[] = {
 	{ "record", cmd_record, "record a host, processes or a command into a profile" },
+	{ "dump", cmd_dump, "the stacks of all threads of a process, now, without stopping it" },
 	{ "report", cmd_report, "how the host was, and which functions ran" },
 	{ "ticks", cmd_ticks, "a line per tick as vmstat prints it, with the hottest function" },
 	{ "export", cmd_export, "write a profile as a flame graph (SVG), or for other tools" },

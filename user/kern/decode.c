@@ -125,6 +125,19 @@ int decode_task_record(const void *data, size_t size, struct kymo_task *ret)
 	return terminated(ret->who.comm, sizeof(ret->who.comm)) ? 0 : -EBADMSG;
 }
 
+int decode_standing(const void *data, size_t size, const struct kymo_standing **ret)
+{
+	const struct kymo_standing *thread = data;
+
+	if (decode_type(data, size) != KYMO_RECORD_STANDING || size < sizeof(*thread) ||
+	    thread->kernel_frames > KYMO_KERNEL_FRAMES_MAX ||
+	    size != sizeof(*thread) + thread->kernel_frames * sizeof(uint64_t) ||
+	    !terminated(thread->who.comm, sizeof(thread->who.comm)))
+		return -EBADMSG;
+	*ret = thread;
+	return 0;
+}
+
 int decode_oom(const void *data, size_t size, const struct kymo_oom **ret)
 {
 	const struct kymo_oom *oom = data;

@@ -35,6 +35,9 @@ int decode_sideband(const void *data, size_t size, struct process_event *ret);
 /* KYMO_RECORD_TASK or KYMO_RECORD_END, copied. 0 or -EBADMSG. */
 int decode_task_record(const void *data, size_t size, struct kymo_task *ret);
 
+/* KYMO_RECORD_STANDING: a view into data, its kernel frames behind it. 0 or -EBADMSG. */
+int decode_standing(const void *data, size_t size, const struct kymo_standing **ret);
+
 /* KYMO_RECORD_OOM: a view into data. 0 or -EBADMSG. */
 int decode_oom(const void *data, size_t size, const struct kymo_oom **ret);
 

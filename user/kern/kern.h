@@ -45,6 +45,8 @@ struct kern_options {
 	uint64_t cpu_period_ns;
 	bool filter;  /* only processes given to kern_follow and their children */
 	bool no_args; /* arguments of programs stay where they are */
+	/* For kern_threads and the clock alone: births and deaths are not followed, kern_sweep cannot be asked. */
+	bool threads;
 	/* Only processes in this cgroup and below, as kern_cgroup_find says; id 0 = all. */
 	struct kern_cgroup cgroup;
 	size_t ring_bytes; /* of the sample ring; rounded up; 0 = a default by CPUs */
@@ -113,6 +115,14 @@ int kern_poll(struct kern *k, uint64_t until_ns, const struct kern_handler *hand
  * 0 or -errno.
  */
 int kern_sweep(struct kern *k, void (*each)(void *data, const struct kymo_task *task), void *data);
+
+/*
+ * Where threads stand now, of the process or (pid 0) of all that are wanted; opened with `threads`. The kernel's
+ * own are left out where all are asked for. Kernel frames stand behind each. 0, also when there is no such
+ * process; or -errno.
+ */
+int kern_threads(struct kern *k, uint32_t pid,
+		 void (*each)(void *data, const struct kymo_standing *thread), void *data);
 
 /* Cumulative, summed over CPUs, indexed by enum kymo_counter. */
 int kern_counters(struct kern *k, uint64_t ret[KYMO_COUNTER_MAX]);

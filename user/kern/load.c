@@ -72,7 +72,13 @@ static int configure(struct kern *k, const struct kern_options *o)
 	skeleton->rodata->config.window_max[KYMO_SOURCE_IO] = o->io_max ? o->io_max : KERN_IO_MAX;
 	skeleton->rodata->config.probes = wants_probes(k);
 	bpf_program__set_autoload(skeleton->progs.on_python_probe, wants_probes(k));
-	bpf_program__set_autoload(skeleton->progs.on_fork, o->filter);
+	bpf_program__set_autoload(skeleton->progs.on_fork, o->filter && !o->threads);
+	bpf_program__set_autoload(skeleton->progs.on_thread, o->threads);
+	bpf_program__set_autoload(skeleton->progs.on_exec, !o->threads);
+	bpf_program__set_autoload(skeleton->progs.on_exit, !o->threads);
+	bpf_program__set_autoload(skeleton->progs.on_switch, !o->threads);
+	bpf_program__set_autoload(skeleton->progs.on_oom_victim, !o->threads);
+	bpf_program__set_autoload(skeleton->progs.on_sweep, !o->threads);
 	bpf_program__set_autoload(skeleton->progs.on_cpu_clock,
 				  k->sources & KERN_SOURCE(KYMO_SOURCE_CPU));
 	bpf_program__set_autoload(skeleton->progs.on_fault,
@@ -111,18 +117,12 @@ static int attach(struct bpf_program *program, struct bpf_link **ret)
 	return *ret ? 0 : -errno;
 }
 
-static int load_skeleton(struct kern *k, const struct kern_options *o)
+/* Births of followed processes, deaths of all: before the first is named. */
+static int attach_all(struct kern *k, const struct kern_options *o)
 {
-	int r;
+	int r = 0;
 
-	k->skeleton = kymo_bpf__open();
-	if (!k->skeleton)
-		return -errno;
-	r = configure(k, o);
-	if (r == 0)
-		r = kymo_bpf__load(k->skeleton);
-	/* Births of followed processes, deaths of all: before the first is named. */
-	if (r == 0 && o->filter)
+	if (o->filter)
 		r = attach(k->skeleton->progs.on_fork, &k->skeleton->links.on_fork);
 	if (r == 0)
 		r = attach(k->skeleton->progs.on_exec, &k->skeleton->links.on_exec);
@@ -135,6 +135,19 @@ static int load_skeleton(struct kern *k, const struct kern_options *o)
 	if (r == 0)
 		r = attach(k->skeleton->progs.on_sweep, &k->skeleton->links.on_sweep);
 	return r;
+}
+
+static int load_skeleton(struct kern *k, const struct kern_options *o)
+{
+	int r;
+
+	k->skeleton = kymo_bpf__open();
+	if (!k->skeleton)
+		return -errno;
+	r = configure(k, o);
+	if (r == 0)
+		r = kymo_bpf__load(k->skeleton);
+	return r == 0 && !o->threads ? attach_all(k, o) : r;
 }
 
 static int load(struct kern *k, const struct kern_options *o, char **ret_message)

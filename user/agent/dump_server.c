@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Walks from outside happen in a process of their own. What is read belongs to somebody else, who can make a read
+ * wait for as long as he likes (a mapping of a file system of his own, say): then that process is given up, not the dump.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent/dump_state.h"
+#include "base/cleanup.h"
+#include "kern/decode.h"
+
+/* Looked at so often in vain, neither running nor waiting for a CPU: it hangs. */
+#define LOOK_MS	  100
+#define LOOKS_MAX 20
+
+#define RECORD_MAX                                                                \
+	(sizeof(struct kymo_sample) + KYMO_KERNEL_FRAMES_MAX * sizeof(uint64_t) + \
+	 KYMO_USER_FRAMES_MAX * sizeof(struct kymo_frame) + KYMO_CODE_FILE_MAX +  \
+	 KYMO_CODE_NAME_MAX + KYMO_LINE_TABLE_MAX)
+
+/* ---- in the process of its own ---- */
+
+struct serving {
+	int memory_fd, fd;
+};
+
+static int read_memory(void *data, void *to, size_t size, uint64_t address)
+{
+	const struct serving *s = data;
+
+	return pread(s->memory_fd, to, size, (off_t)address) == (ssize_t)size ? 0 : -EFAULT;
+}
+
+static int answer(void *data, const void *record, size_t size)
+{
+	const struct serving *s = data;
+
+	if (send(s->fd, record, size, MSG_NOSIGNAL) < 0)
+		_exit(0); /* nobody asks any more */
+	return 0;
+}
+
+_Noreturn static void serve(struct walker *w, const struct walk_process *process, int memory_fd,
+			    int fd)
+{
+	struct serving serving = { .memory_fd = memory_fd, .fd = fd };
+	struct walk_process p = *process;
+	struct {
+		struct kymo_standing head;
+		uint64_t kernel[KYMO_KERNEL_FRAMES_MAX];
+	} thread;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	p.data = &serving;
+	p.read = read_memory;
+	p.output = answer;
+	while (recv(fd, &thread, sizeof(thread), 0) >= (ssize_t)sizeof(thread.head))
+		(void)walker_walk(w, &p, &thread.head);
+	_exit(0);
+}
+
+/* ---- who asks ---- */
+
+static int start(struct dump_server *s, struct walker *w, const struct walk_process *p,
+		 int memory_fd)
+{
+	int fds[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
+		return -errno;
+	s->pid = fork();
+	if (s->pid == 0) {
+		close(fds[0]);
+		serve(w, p, memory_fd, fds[1]);
+	}
+	close(fds[1]);
+	s->fd = fds[0];
+	return s->pid < 0 ? -errno : 0;
+}
+
+int dump_server_start(struct dump_server *s, const struct walk_process *p, int memory_fd)
+{
+	struct walker *w = NULL;
+	int r;
+
+	*s = DUMP_SERVER_NONE;
+	s->record = malloc(RECORD_MAX);
+	/* Before the fork, at which another thread may be allocating. */
+	r = s->record ? walker_new(&w) : -ENOMEM;
+	if (r == 0)
+		r = start(s, w, p, memory_fd);
+	walker_free(w);
+	if (r < 0)
+		dump_server_stop(s);
+	return r;
+}
+
+void dump_server_stop(struct dump_server *s)
+{
+	if (s->fd >= 0)
+		close(s->fd);
+	if (s->pid > 0) {
+		kill(s->pid, SIGKILL);
+		/* One that hangs where no signal reaches it ends when it can. */
+		waitpid(s->pid, NULL, s->hangs ? WNOHANG : 0);
+	}
+	free(s->record);
+	*s = DUMP_SERVER_NONE;
+}
+
+int dump_server_ask(struct dump_server *s, const struct kymo_standing *t)
+{
+	return send(s->fd, t, t->head.size, MSG_NOSIGNAL) < 0 ? -EPIPE : 0;
+}
+
+/* A host may be too busy to let it run: that is no hang. */
+static bool waits_for_a_cpu(int pid)
+{
+	char path[32], line[256] = "";
+	_cleanup_fclose_ FILE *f = NULL;
+	const char *state;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	f = fopen(path, "re");
+	state = f && fgets(line, sizeof(line), f) ? strrchr(line, ')') : NULL;
+	return state && state[1] == ' ' && state[2] == 'R';
+}
+
+static ssize_t receive(struct dump_server *s)
+{
+	struct pollfd fd = { .fd = s->fd, .events = POLLIN };
+	ssize_t n;
+
+	for (int looks = 0; poll(&fd, 1, LOOK_MS) <= 0;) {
+		looks = waits_for_a_cpu(s->pid) ? 0 : looks + 1;
+		if (looks == LOOKS_MAX) {
+			s->hangs = true;
+			return -ETIMEDOUT;
+		}
+	}
+	n = recv(s->fd, s->record, RECORD_MAX, 0);
+	return n > 0 ? n : -EPIPE;
+}
+
+/* 1: the sample; 0: a code object; -errno. */
+static int take(struct dump_server *s, size_t size, struct python_codes *codes, void **ret_sample)
+{
+	struct raw_sample sample;
+	struct kern_code code;
+	void *copy;
+
+	if (decode_code(s->record, size, &code) == 0)
+		return python_codes_add(codes, code.head, code.file, code.name, code.table) ==
+				       -ENOMEM
+			       ? -ENOMEM
+			       : 0;
+	if (decode_sample(s->record, size, &sample) < 0)
+		return -EPIPE;
+	copy = malloc(size);
+	if (!copy)
+		return -ENOMEM;
+	memcpy(copy, s->record, size);
+	*ret_sample = copy;
+	return 1;
+}
+
+int dump_server_answer(struct dump_server *s, struct python_codes *codes, void **ret_sample)
+{
+	ssize_t r = 0;
+
+	while (r == 0) {
+		r = receive(s);
+		if (r > 0)
+			r = take(s, (size_t)r, codes, ret_sample);
+	}
+	return r < 0 ? (int)r : 0;
+}
