@@ -21,12 +21,12 @@
 
 enum kymo_record_type {
 	KYMO_RECORD_SAMPLE = 1,
-	KYMO_RECORD_CODE = 2,	/* a Python code object, at first sight */
-	KYMO_RECORD_TASK = 3,	/* one thread's exact counters: the sweep (iterator output) */
-	KYMO_RECORD_END = 4,	/* a dead process's final counters */
-	KYMO_RECORD_OOM = 5,	/* a victim of the OOM killer */
-	KYMO_RECORD_EXEC = 6,	/* a program was executed, with its arguments */
-	KYMO_RECORD_THREAD = 7, /* the name that a Python thread has of its own */
+	KYMO_RECORD_CODE = 2,	  /* a Python code object, at first sight */
+	KYMO_RECORD_TASK = 3,	  /* one thread's exact counters: the sweep (iterator output) */
+	KYMO_RECORD_END = 4,	  /* a dead process's final counters */
+	KYMO_RECORD_OOM = 5,	  /* a victim of the OOM killer */
+	KYMO_RECORD_EXEC = 6,	  /* a program was executed, with its arguments */
+	KYMO_RECORD_THREAD = 7,	  /* the name that a Python thread has of its own */
 	KYMO_RECORD_STANDING = 8, /* where a thread stands now (iterator output) */
 	KYMO_RECORD_MAX,
 };

@@ -20,9 +20,10 @@
 /* Of the clock, while threads are looked at: whoever runs is met within two of its ticks. */
 #define CLOCK_HZ 997
 /* How long the files of the processes are waited for. */
-#define INSPECT_NS  (10 * NS_PER_SEC)
-#define CODES_MAX   65536
-#define SAMPLES_MAX 65536
+#define INSPECT_NS	 (10 * NS_PER_SEC)
+#define CODES_MAX	 65536
+#define THREAD_NAMES_MAX 65536
+#define SAMPLES_MAX	 65536
 
 static void on_file(void *data, uint32_t pid, const struct proc_mapping *mapping)
 {
@@ -57,6 +58,14 @@ static void on_code(void *data, const struct kern_code *code)
 		d->error = -ENOMEM;
 }
 
+static void on_thread_name(void *data, const struct kern_thread *thread)
+{
+	struct dumper *d = data;
+
+	if (python_thread_names_add(d->thread_names, thread->head, thread->name) == -ENOMEM)
+		d->error = -ENOMEM;
+}
+
 static void on_process(void *data, const struct process_event *event)
 {
 	struct dumper *d = data;
@@ -68,7 +77,11 @@ static void on_process(void *data, const struct process_event *event)
 int dump_drain(struct dumper *d)
 {
 	const struct kern_handler handler = {
-		.sample = on_sample, .code = on_code, .process = on_process, .data = d
+		.sample = on_sample,
+		.code = on_code,
+		.thread = on_thread_name,
+		.process = on_process,
+		.data = d,
 	};
 	int r = kern_poll(d->kern, UINT64_MAX, &handler);
 
@@ -90,6 +103,8 @@ static int open_parts(struct dumper *d)
 		r = proc_table_new("/proc", on_file, d, &d->procs);
 	if (r == 0)
 		r = python_codes_new(CODES_MAX, &d->codes);
+	if (r == 0)
+		r = python_thread_names_new(THREAD_NAMES_MAX, &d->thread_names);
 	if (r < 0)
 		return r;
 	d->observer = (struct files_observer){ .rules = dump_tables_rules,
@@ -146,6 +161,7 @@ static void dumper_release(struct dumper *d)
 	resolve_free(d->resolve);
 	kallsyms_free(d->kallsyms);
 	python_codes_free(d->codes);
+	python_thread_names_free(d->thread_names);
 	proc_table_free(d->procs);
 	files_free(d->files);
 	worker_free(d->worker);
@@ -201,7 +217,8 @@ static void on_any_thread(void *data, const struct kymo_standing *thread)
 {
 	struct pids *p = data;
 
-	if (thread->flags & KYMO_STANDING_KERNEL || (p->n && p->items[p->n - 1] == thread->who.pid) ||
+	if (thread->flags & KYMO_STANDING_KERNEL ||
+	    (p->n && p->items[p->n - 1] == thread->who.pid) ||
 	    thread->who.pid == (uint32_t)getpid())
 		return;
 	if (array_reserve(&p->items, &p->cap, p->n + 1) < 0)
@@ -296,6 +313,12 @@ int agent_dump(const struct dump_options *options, struct dump **ret)
 	return r;
 }
 
+static void thread_release(struct dump_thread *t)
+{
+	free(t->name);
+	free(t->frames);
+}
+
 void dump_free(struct dump *d)
 {
 	if (!d)
@@ -304,7 +327,7 @@ void dump_free(struct dump *d)
 		struct dump_process *p = &d->processes[i];
 
 		for (size_t k = 0; k < p->threads_n; k++)
-			free(p->threads[k].frames);
+			thread_release(&p->threads[k]);
 		free(p->threads);
 		free(p->cmdline);
 	}

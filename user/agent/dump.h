@@ -43,7 +43,7 @@ struct dump_thread {
 	uint64_t
 		ident; /* what threading.get_ident() and pthread_self() say, on glibc; 0 = unknown */
 	char comm[KYMO_COMM_SIZE];
-	const char *name; /* threading.Thread's; NULL = unknown */
+	char *name; /* threading.Thread's; "" = unknown */
 	enum dump_state state;
 	enum dump_how how;
 	unsigned bits;		   /* enum kymo_state */

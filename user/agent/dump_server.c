@@ -151,18 +151,11 @@ static ssize_t receive(struct dump_server *s)
 	return n > 0 ? n : -EPIPE;
 }
 
-/* 1: the sample; 0: a code object; -errno. */
-static int take(struct dump_server *s, size_t size, struct python_codes *codes, void **ret_sample)
+static int take_sample(struct dump_server *s, size_t size, void **ret_sample)
 {
 	struct raw_sample sample;
-	struct kern_code code;
 	void *copy;
 
-	if (decode_code(s->record, size, &code) == 0)
-		return python_codes_add(codes, code.head, code.file, code.name, code.table) ==
-				       -ENOMEM
-			       ? -ENOMEM
-			       : 0;
 	if (decode_sample(s->record, size, &sample) < 0)
 		return -EPIPE;
 	copy = malloc(size);
@@ -173,14 +166,30 @@ static int take(struct dump_server *s, size_t size, struct python_codes *codes, 
 	return 1;
 }
 
-int dump_server_answer(struct dump_server *s, struct python_codes *codes, void **ret_sample)
+/* 1: the sample; 0: what it needs; -errno. */
+static int take(struct dump_server *s, size_t size, struct dumper *d, void **ret_sample)
+{
+	struct kern_thread thread;
+	struct kern_code code;
+	int r;
+
+	if (decode_code(s->record, size, &code) == 0)
+		r = python_codes_add(d->codes, code.head, code.file, code.name, code.table);
+	else if (decode_thread(s->record, size, &thread) == 0)
+		r = python_thread_names_add(d->thread_names, thread.head, thread.name);
+	else
+		return take_sample(s, size, ret_sample);
+	return r == -ENOMEM ? r : 0;
+}
+
+int dump_server_answer(struct dump_server *s, struct dumper *d, void **ret_sample)
 {
 	ssize_t r = 0;
 
 	while (r == 0) {
 		r = receive(s);
 		if (r > 0)
-			r = take(s, (size_t)r, codes, ret_sample);
+			r = take(s, (size_t)r, d, ret_sample);
 	}
 	return r < 0 ? (int)r : 0;
 }

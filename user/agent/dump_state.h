@@ -23,6 +23,7 @@ struct dumper {
 	struct worker *worker;
 	struct files *files;
 	struct python_codes *codes;
+	struct python_thread_names *thread_names;
 	struct kallsyms *kallsyms; /* NULL: hidden */
 	struct merge *merge;
 	struct resolve *resolve;
@@ -67,10 +68,10 @@ void dump_server_stop(struct dump_server *s);
 #define DUMP_BATCH 32
 int dump_server_ask(struct dump_server *s, const struct kymo_standing *t);
 /*
- * The next answer, in the order of asking: codes are told to `codes`, the sample is malloced. 0; -ETIMEDOUT: it hangs;
+ * The next answer, in the order of asking: codes and names are told to d, the sample is malloced. 0; -ETIMEDOUT: it hangs;
  * -EPIPE: it died; -ENOMEM.
  */
-int dump_server_answer(struct dump_server *s, struct python_codes *codes, void **ret_sample);
+int dump_server_answer(struct dump_server *s, struct dumper *d, void **ret_sample);
 
 /* dump_take.c: all threads of the process, each where it stood or ran, into its frames (d->merge). */
 int dump_take(struct dumper *d, uint32_t pid);

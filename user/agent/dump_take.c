@@ -161,7 +161,7 @@ static int walk(struct turn *t, struct standing *const batch[], size_t n)
 	for (size_t i = 0; i < n && r == 0; i++)
 		r = dump_server_ask(&t->server, &batch[i]->at.head);
 	for (size_t i = 0; i < n && r == 0; i++) {
-		r = dump_server_answer(&t->server, t->dumper->codes, &batch[i]->sample);
+		r = dump_server_answer(&t->server, t->dumper, &batch[i]->sample);
 		batch[i]->walked = r == 0;
 		batch[i]->tries++;
 	}
@@ -261,7 +261,7 @@ static int add_row(struct dumper *d, const struct proc_process *proc, uint32_t p
 
 	if (decode_sample(s->sample, head->head.size, &sample) < 0)
 		return -EBADMSG;
-	thread = merge_thread(d->merge, process, &head->who);
+	thread = merge_thread(d->merge, process, &head->who, NULL);
 	place = thread ? hmap_put(&d->rows, &thread, NULL) : NULL;
 	if (!place)
 		return -ENOMEM;
@@ -270,7 +270,20 @@ static int add_row(struct dumper *d, const struct proc_process *proc, uint32_t p
 	return merge_sample(d->merge, head, thread, frames, n);
 }
 
-static void fill_thread(const struct standing *s, struct dump_thread *ret)
+/* The first thread's root frame is the program, no Thread's: Python calls it so. */
+static const char *name_of(const struct dumper *d, const struct standing *s)
+{
+	const struct kymo_who *who = &s->at.head.who;
+	const struct kymo_sample *head = s->sample;
+	const char *name =
+		python_thread_names_find(d->thread_names, who->tid, who->thread_start_ns);
+
+	if (!name[0] && head && who->tid == who->pid && head->state & KYMO_STATE_PYTHON)
+		return "MainThread";
+	return name;
+}
+
+static int fill_thread(const struct dumper *d, const struct standing *s, struct dump_thread *ret)
 {
 	const struct kymo_sample *head = s->sample;
 
@@ -281,6 +294,8 @@ static void fill_thread(const struct standing *s, struct dump_thread *ret)
 				     .bits = head ? head->state : 0,
 				     .end = head ? (enum kymo_end)head->end : KYMO_END_NONE };
 	memcpy(ret->comm, s->at.head.who.comm, sizeof(ret->comm));
+	ret->name = strdup(name_of(d, s));
+	return ret->name ? 0 : -ENOMEM;
 }
 
 static int compare_standing(const void *pa, const void *pb)
@@ -331,8 +346,8 @@ static int hand_over(struct turn *t, const struct proc_process *proc)
 		if (!s->seen && s->how == DUMP_MISSED)
 			continue; /* ended meanwhile */
 		p->bits_32 |= (s->at.head.flags & KYMO_STANDING_32_BIT) != 0;
-		fill_thread(s, &p->threads[p->threads_n++]);
-		if (s->sample)
+		r = fill_thread(d, s, &p->threads[p->threads_n++]);
+		if (r == 0 && s->sample)
 			r = add_row(d, proc, process, s, owner);
 	}
 	return r;

@@ -94,7 +94,7 @@ static void print_thread(struct screen *s, const struct dump_thread *t)
 	putchar('\n');
 	fputs(screen_style(s, STYLE_BOLD), stdout);
 	printf("%s 0x%016" PRIx64 " [", holds ? "Current thread" : "Thread", t->ident);
-	print_safe(t->name ? t->name : t->comm);
+	print_safe(t->name[0] ? t->name : t->comm);
 	fputs("] (most recent call first):", stdout);
 	fputs(screen_plain(s), stdout);
 	printf("\n  # thread %" PRIu32 " %s%s\n", t->tid, dump_state_words[t->state], gil_of(t));
