@@ -143,8 +143,10 @@ static int open_all(struct dumper *d)
 		r = open_parts(d);
 	if (r == 0)
 		r = tell_layouts(d);
-	if (r < 0)
-		log_error("%s", message ? message : strerror(-r));
+	if (message) {
+		log_error("%s", message);
+		d->told = true;
+	}
 	return r;
 }
 
@@ -173,22 +175,32 @@ static void dumper_release(struct dumper *d)
 
 /* ---- which processes ---- */
 
-/* -p: each must be one, and have threads that are not the kernel's. */
-static int check_given(uint32_t pid)
+static int fail(struct dumper *d, uint32_t pid, int error)
+{
+	const char *why = error == -ESRCH || error == -ENOENT ? "no such process"
+			  : error == -ENODATA ? "a kernel thread, which runs no program"
+			  : error == -EACCES || error == -EPERM
+				  ? "its memory may not be read (CAP_SYS_PTRACE is missing)"
+				  : strerror(-error);
+
+	log_error("process %" PRIu32 ": %s", pid, why);
+	d->told = true;
+	return error;
+}
+
+static int check_given(struct dumper *d, uint32_t pid)
 {
 	uint32_t process = 0;
 	int r = proc_of_thread("/proc", pid, &process);
 
-	if (r == 0 && process != pid) {
-		log_error("-p %" PRIu32 ": that is a thread of process %" PRIu32
-			  "; give -p %" PRIu32,
-			  pid, process, process);
-		return -EINVAL;
-	}
 	if (r < 0)
-		log_error("process %" PRIu32 ": %s", pid,
-			  r == -ESRCH || r == -ENOENT ? "no such process" : strerror(-r));
-	return r;
+		return fail(d, pid, r);
+	if (process == pid)
+		return 0;
+	log_error("-p %" PRIu32 ": that is a thread of process %" PRIu32 "; give -p %" PRIu32, pid,
+		  process, process);
+	d->told = true;
+	return -EINVAL;
 }
 
 static int follow_given(struct dumper *d)
@@ -197,7 +209,7 @@ static int follow_given(struct dumper *d)
 	int r = 0;
 
 	for (size_t i = 0; i < o->pids_n && r == 0; i++) {
-		r = check_given(o->pids[i]);
+		r = check_given(d, o->pids[i]);
 		if (r == 0)
 			r = kern_follow(d->kern, o->pids[i]);
 		if (r == 0)
@@ -255,8 +267,9 @@ static int take_all(struct dumper *d)
 		r = all.error;
 	for (size_t i = 0; i < all.n && r == 0; i++) {
 		r = dump_take(d, all.items[i]);
-		if (r == -ESRCH || r == -EACCES)
-			r = 0; /* ended meanwhile */
+		/* Ended meanwhile, or not for us: the others are. */
+		if (r == -ESRCH || r == -EACCES || r == -EPERM || r == -ENODATA)
+			r = 0;
 	}
 	free(all.items);
 	return r;
@@ -269,10 +282,8 @@ static int take_given(struct dumper *d)
 
 	for (size_t i = 0; i < o->pids_n && r == 0; i++) {
 		r = dump_take(d, o->pids[i]);
-		if (r == -ESRCH)
-			log_error("process %" PRIu32 " has ended", o->pids[i]);
-		else if (r < 0)
-			log_error("process %" PRIu32 ": %s", o->pids[i], strerror(-r));
+		if (r < 0)
+			r = fail(d, o->pids[i], r);
 	}
 	return r;
 }
@@ -308,6 +319,8 @@ int agent_dump(const struct dump_options *options, struct dump **ret)
 	r = open_all(&d);
 	if (r == 0)
 		r = dump(&d);
+	if (r < 0 && !d.told)
+		log_error("cannot look at the processes: %s", strerror(-r));
 	if (r == 0)
 		*ret = TAKE_PTR(d.dump);
 	return r;

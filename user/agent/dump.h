@@ -46,8 +46,10 @@ struct dump_thread {
 	char *name; /* threading.Thread's; "" = unknown */
 	enum dump_state state;
 	enum dump_how how;
-	unsigned bits;		   /* enum kymo_state */
-	enum kymo_end end;	   /* of the user stack */
+	unsigned bits;	   /* enum kymo_state */
+	enum kymo_end end; /* of the user stack */
+	uint64_t at_ns;	   /* CLOCK_MONOTONIC: when it was looked at */
+	bool held_gil;	   /* then, as the bits say, but another one was seen to hold it later */
 	struct dump_frame *frames; /* leaf first */
 	size_t frames_n;
 };

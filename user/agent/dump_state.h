@@ -33,6 +33,7 @@ struct dumper {
 	struct hmap rows;    /* uint32_t thread of merge -> struct row_owner */
 	struct dump *dump;
 	int error; /* of a handler */
+	bool told; /* why it failed */
 };
 
 /* Whose a row of the tick is. */
@@ -73,7 +74,7 @@ int dump_server_ask(struct dump_server *s, const struct kymo_standing *t);
  */
 int dump_server_answer(struct dump_server *s, struct dumper *d, void **ret_sample);
 
-/* dump_take.c: all threads of the process, each where it stood or ran, into its frames (d->merge). */
+/* dump_take.c: all threads of the process, each where it stood or ran, into its frames (d->merge). 0; -ESRCH: it has ended; -ENODATA: the kernel's; -EACCES, -errno. */
 int dump_take(struct dumper *d, uint32_t pid);
 /* Takes what the clock has met. 0 or -errno. */
 int dump_drain(struct dumper *d);

@@ -291,11 +291,30 @@ static int fill_thread(const struct dumper *d, const struct standing *s, struct 
 				     .ident = s->at.head.fs_base,
 				     .state = state_of(s),
 				     .how = s->how,
+				     .at_ns = head ? head->head.time_ns : 0,
 				     .bits = head ? head->state : 0,
 				     .end = head ? (enum kymo_end)head->end : KYMO_END_NONE };
 	memcpy(ret->comm, s->at.head.who.comm, sizeof(ret->comm));
 	ret->name = strdup(name_of(d, s));
 	return ret->name ? 0 : -ENOMEM;
+}
+
+/* They were looked at one after the other: of those that held the lock then, the last one does now. */
+static void choose_holder(struct dump_process *p)
+{
+	struct dump_thread *last = NULL;
+
+	for (size_t i = 0; i < p->threads_n; i++) {
+		struct dump_thread *t = &p->threads[i];
+
+		if (!(t->bits & KYMO_STATE_GIL_HOLDING))
+			continue;
+		if (!last || t->at_ns > last->at_ns)
+			last = t;
+		t->held_gil = true;
+	}
+	if (last)
+		last->held_gil = false;
 }
 
 static int compare_standing(const void *pa, const void *pb)
@@ -350,6 +369,7 @@ static int hand_over(struct turn *t, const struct proc_process *proc)
 		if (r == 0 && s->sample)
 			r = add_row(d, proc, process, s, owner);
 	}
+	choose_holder(p);
 	return r;
 }
 
@@ -384,6 +404,8 @@ int dump_take(struct dumper *d, uint32_t pid)
 	r = ask_kernel(&t);
 	if (r < 0 || !t.n)
 		return r < 0 ? r : -ESRCH;
+	if (t.threads[0].at.head.flags & KYMO_STANDING_KERNEL && t.threads[0].tid == pid)
+		return -ENODATA;
 	r = proc_scan(d->procs, pid);
 	proc = r == 0 ? proc_find(d->procs, &t.threads[0].at.head.who) : NULL;
 	if (!proc)

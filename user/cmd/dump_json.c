@@ -46,6 +46,8 @@ static void put_frame(struct json *j, const struct dump_frame *f)
 
 static const char *gil_of(const struct dump_thread *t)
 {
+	if (t->held_gil)
+		return "held";
 	if (t->bits & KYMO_STATE_GIL_HOLDING)
 		return "holding";
 	if (t->bits & KYMO_STATE_GIL_WAITING)

@@ -73,6 +73,8 @@ static void print_frame(struct screen *s, const struct dump_frame *f)
 
 static const char *gil_of(const struct dump_thread *t)
 {
+	if (t->held_gil)
+		return ", held the GIL";
 	if (t->bits & KYMO_STATE_IN_GC)
 		return ", holds the GIL, collects garbage";
 	if (t->bits & KYMO_STATE_GIL_HOLDING)
@@ -89,7 +91,7 @@ const char *const dump_state_words[DUMP_STATE_MAX] = {
 
 static void print_thread(struct screen *s, const struct dump_thread *t)
 {
-	bool holds = t->bits & KYMO_STATE_GIL_HOLDING;
+	bool holds = t->bits & KYMO_STATE_GIL_HOLDING && !t->held_gil;
 
 	putchar('\n');
 	fputs(screen_style(s, STYLE_BOLD), stdout);

@@ -442,6 +442,47 @@ static void test_sideband_hostile(void **state)
 	assert_int_equal(decode_exact(&r, r.size), -EBADMSG);
 }
 
+struct standing_record {
+	struct kymo_standing head;
+	uint64_t kernel[2];
+};
+
+static int decode_standing_exact(const struct standing_record *r, size_t size)
+{
+	void *copy = malloc(size);
+	const struct kymo_standing *ret = NULL;
+	int e;
+
+	memcpy(copy, r, size);
+	e = decode_standing(copy, size, &ret);
+	assert_true(e < 0 || ret == copy);
+	free(copy);
+	return e;
+}
+
+static void standing_is_as_long_as_its_frames(void **state)
+{
+	struct standing_record r = {
+		.head = { .head = { KYMO_RECORD_STANDING, 0, sizeof(r), 9 }, .kernel_frames = 2 },
+		.kernel = { 1, 2 },
+	};
+
+	(void)state;
+	assert_int_equal(decode_standing_exact(&r, sizeof(r)), 0);
+	for (size_t size = 0; size < sizeof(r); size++) {
+		r.head.head.size = (uint32_t)size;
+		assert_int_equal(decode_standing_exact(&r, size), -EBADMSG);
+	}
+	r.head.head.size = sizeof(r);
+	for (uint16_t n = 0; n < 200; n++) {
+		r.head.kernel_frames = n;
+		assert_int_equal(decode_standing_exact(&r, sizeof(r)), n == 2 ? 0 : -EBADMSG);
+	}
+	r.head.kernel_frames = 2;
+	memset(r.head.who.comm, 'x', sizeof(r.head.who.comm));
+	assert_int_equal(decode_standing_exact(&r, sizeof(r)), -EBADMSG);
+}
+
 static int decode_oom_exact(const struct kymo_oom *oom, size_t size)
 {
 	const struct kymo_oom *ret;
@@ -490,6 +531,7 @@ int main(void)
 		cmocka_unit_test(test_thread_names),
 		cmocka_unit_test(test_tasks),
 		cmocka_unit_test(test_sideband_hostile),
+		cmocka_unit_test(standing_is_as_long_as_its_frames),
 		cmocka_unit_test(test_oom),
 	};
 

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kymo dump: every thread where it stands, by name, in true order, while nothing is stopped."""
+
+import ctypes
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import KYMO, NOBODY, ROOT
+from interpreters import VERSIONS, pyenv, roots, system
+from test_refusals import refused
+
+PYTHON = ROOT / "tests" / "fixtures" / "python"
+
+
+def pythons():
+    """name -> the words that run it"""
+    found = {f"pyenv-{v}": [p] for v in VERSIONS if (p := pyenv(v))}
+    found.update({f"system-{v}": [p] for v, p in system().items()})
+    found.update({f"debian-{v}": ["chroot", str(r), f"/usr/bin/python{v}"] for v, r in roots().items()})
+    return found
+
+
+class Started:
+    """A process, ended with the test."""
+
+    def __init__(self, words, until=None, **options):
+        self.process = subprocess.Popen([str(w) for w in words], stdout=subprocess.PIPE, text=True, **options)
+        self.pid, self.lines = self.process.pid, []
+        while until and (line := self.process.stdout.readline()) and line != until + "\n":
+            self.lines.append(line.rstrip("\n"))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+
+
+def dump(kymo, *pids, options=()):
+    """pid -> its threads"""
+    text = kymo.run("dump", "--json", *options, "-p", ",".join(map(str, pids))).stdout
+    return {p["pid"]: p["threads"] for p in json.loads(text)["processes"]}
+
+
+def python_frames(thread):
+    return [(f["function"], f["line"], f["file"]) for f in thread["frames"] if f["kind"] == "python"]
+
+
+def outer_function(thread):
+    named = [f["function"] for f in thread["frames"] if f["kind"] == "native"]
+    return named[-1] if named else None
+
+
+def known(lines):
+    """What known.py says: tid -> (state, [(ends its eval loop, function, line, file)])"""
+    threads, frames = {}, None
+    for line in lines:
+        if line.startswith("thread "):
+            _, _, tid, _, state = line.split(" ")
+            frames = []
+            threads[int(tid)] = (state, frames)
+        elif line.startswith("frame "):
+            m = re.match(r"frame ([01]) (\d+) (.*)\t(.*)$", line)
+            frames.append((m[1] == "1", m[3], int(m[2]), m[4]))
+    return threads
+
+
+def breaks(thread):
+    """For each Python frame: whether native frames stand between it and its caller."""
+    kinds = [f["kind"] for f in thread["frames"] if f["kind"] in ("native", "python")]
+    return [kinds[i + 1: i + 2] == ["native"] for i, kind in enumerate(kinds) if kind == "python"]
+
+
+@pytest.mark.parametrize("words", pythons().values(), ids=pythons().keys())
+@pytest.mark.parametrize("mode", ["plain", "gc"])
+def test_stacks_that_a_program_knows(kymo, words, mode, tmp_path):
+    script = PYTHON / "known.py"
+    if words[0] == "chroot":
+        (ROOT / words[1] / "tmp" / "known.py").write_bytes(script.read_bytes())
+        script = "/tmp/known.py"
+    with Started([*words, script, mode], until="ready") as load:
+        expected = known(load.lines)
+        assert len(expected) == 3
+        got = {t["tid"]: t for t in dump(kymo, load.pid)[load.pid]}
+        # in a pid namespace of its own it would know other ids: here they are the host's
+        assert got.keys() == expected.keys()
+        for tid, (state, frames) in expected.items():
+            thread = got[tid]
+            assert thread["stack"] in ("stood", "sampled") and thread["end"] == "whole", thread
+            assert python_frames(thread) == [f[1:] for f in frames]
+            assert breaks(thread) == [f[0] for f in frames]
+            assert thread["collects"] == ("collecting" in state)
+            if "holding" in state:
+                assert thread["gil"] == "holding"
+            elif thread["gil"] == "holding":
+                pytest.fail(f"{state}: {thread}")
+        text = kymo.run("dump", "-p", load.pid).stdout
+        assert text.count("Current thread 0x") == 1 and text.count("(most recent call first):") == 3
+        for _, frames in expected.values():
+            for _, function, line, file in frames:
+                assert f'  File "{file}", line {line} in {function}\n' in text
+
+
+def test_many_threads_by_name(kymo):
+    """200 threads of which 4 run: each by its name, whole, with the frames that its name tells; none is ever stopped."""
+    with Started([sys.executable, PYTHON / "many.py", 60], until="ready", stdin=subprocess.PIPE) as load:
+        for _ in range(3):
+            threads = dump(kymo, load.pid)[load.pid]
+            names = [t["name"] for t in threads]
+            assert sorted(names) == sorted(["MainThread", "answerer", *(f"runner-{i}" for i in range(4)),
+                                            *(f"sleeper-{i}" for i in range(194))])
+            missed = [t["name"] for t in threads if t["stack"] == "missed"]
+            assert not missed
+            for t in threads:
+                functions = [f[0] for f in python_frames(t)]
+                if t["name"].startswith("sleeper-"):
+                    n = int(t["name"].split("-")[1]) % 7
+                    assert [f for f in functions if f in ("deep", "sleeper")] == ["deep"] * (n + 1) + ["sleeper"]
+                    assert t["end"] == "whole" and t["state"] == "sleeping"
+                elif t["name"].startswith("runner-"):
+                    assert "runner" in functions, t
+            assert sum(t["gil"] == "holding" for t in threads) <= 1
+
+
+# ---- one clear line ----
+
+def test_refusals(kymo):
+    refused(kymo.run("dump", check=False), "-p PID or -a")
+    refused(kymo.run("dump", "-a", "-p", "1", check=False), "-p PID or -a")
+    refused(kymo.run("dump", "-p", "x", check=False), "x")
+    refused(kymo.run("dump", "x.kymo", check=False), "-p PID or -a")
+    refused(kymo.run("dump", "-p", "4194303", check=False), "4194303", "no such process")
+    refused(kymo.run("dump", "-p", "2", check=False), "kernel thread")
+    refused(subprocess.run([KYMO, "dump", "-p", "1"], user=NOBODY, group=NOBODY, extra_groups=[], capture_output=True, text=True), "root")
+
+
+def test_a_thread_is_no_process(kymo):
+    with Started([sys.executable, "-c", "import threading, time; threading.Thread(target=time.sleep, args=(99,), daemon=True).start();"
+                  "print('ready', flush=True); time.sleep(99)"], until="ready") as load:
+        other = next(t for t in os.listdir(f"/proc/{load.pid}/task") if int(t) != load.pid)
+        refused(kymo.run("dump", "-p", other, check=False), other, str(load.pid))
+
+
+def test_a_zombie(kymo):
+    pid = os.posix_spawn("/bin/true", ["true"], {})
+    while "Z" not in open(f"/proc/{pid}/stat").read().rpartition(")")[2][:3]:
+        time.sleep(0.01)
+    refused(kymo.run("dump", "-p", pid, check=False), str(pid), "no such process")
+    os.waitpid(pid, 0)
