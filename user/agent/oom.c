@@ -111,27 +111,16 @@ static void write_victim(struct json *j, const struct oom *o, const struct victi
 static int write_fields(const struct oom *o, const struct victim *v, const char *scope, char **ret)
 {
 	_cleanup_(buf_release) struct buf cgroup = { 0 };
-	_cleanup_free_ char *text = NULL;
+	struct json_text text;
 	struct json j;
-	size_t size;
-	FILE *out;
 	int r = cgroup_path(&v->record, &cgroup);
 
+	if (r == 0)
+		r = json_text_begin(&text, &j);
 	if (r < 0)
 		return r;
-	out = open_memstream(&text, &size);
-	if (!out)
-		return -ENOMEM;
-	json_begin(&j, out);
 	write_victim(&j, o, v, scope, buf_str(&cgroup));
-	r = json_end(&j);
-	if (fclose(out) != 0 && r == 0)
-		r = -ENOMEM;
-	if (r < 0)
-		return r;
-	text[strcspn(text, "\n")] = '\0'; /* a value, not a line */
-	*ret = TAKE_PTR(text);
-	return 0;
+	return json_text_end(&text, &j, ret);
 }
 
 /* Takes it off the list, whatever becomes of it. */

@@ -209,15 +209,12 @@ static void write_parents(struct json *j, const struct hmap *groups)
 static int write_fields(const struct storm_state *state, double usual,
 			const struct proc_table *procs, char **ret)
 {
-	_cleanup_free_ char *text = NULL;
+	struct json_text text;
 	struct json j;
-	size_t size;
-	FILE *out = open_memstream(&text, &size);
-	int r;
+	int r = json_text_begin(&text, &j);
 
-	if (!out)
-		return -ENOMEM;
-	json_begin(&j, out);
+	if (r < 0)
+		return r;
 	json_object(&j);
 	json_key(&j, "count");
 	json_u64(&j, state->count);
@@ -228,14 +225,7 @@ static int write_fields(const struct storm_state *state, double usual,
 	write_programs(&j, &state->by_comm, procs);
 	write_parents(&j, &state->by_parent);
 	json_object_end(&j);
-	r = json_end(&j);
-	if (fclose(out) != 0 && r == 0)
-		r = -ENOMEM;
-	if (r < 0)
-		return r;
-	text[strcspn(text, "\n")] = '\0'; /* a value, not a line */
-	*ret = TAKE_PTR(text);
-	return 0;
+	return json_text_end(&text, &j, ret);
 }
 
 int storms_tick(struct storms *s, uint64_t start_ns, uint64_t end_ns,

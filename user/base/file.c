@@ -82,3 +82,17 @@ int file_pread_all(int fd, void *data, size_t size, off_t offset)
 	}
 	return 0;
 }
+
+int file_open_folder(int dirfd, const char *path, DIR **ret)
+{
+	int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	*ret = fdopendir(fd);
+	if (!*ret) {
+		close(fd);
+		return -ENOMEM;
+	}
+	return 0;
+}

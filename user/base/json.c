@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/text.h"
 
@@ -38,6 +40,31 @@ int json_end(struct json *j)
 	note(j, fputc('\n', j->out));
 	note(j, fflush(j->out));
 	return j->error;
+}
+
+int json_text_begin(struct json_text *t, struct json *j)
+{
+	*t = (struct json_text){ 0 };
+	t->out = open_memstream(&t->text, &t->size);
+	if (!t->out)
+		return -ENOMEM;
+	json_begin(j, t->out);
+	return 0;
+}
+
+int json_text_end(struct json_text *t, struct json *j, char **ret)
+{
+	int r = json_end(j);
+
+	if (fclose(t->out) != 0 && r == 0)
+		r = -ENOMEM;
+	if (r < 0) {
+		free(t->text);
+		return r;
+	}
+	t->text[strcspn(t->text, "\n")] = '\0'; /* a value, not a line */
+	*ret = t->text;
+	return 0;
 }
 
 static void open_nest(struct json *j, char c)

@@ -21,6 +21,17 @@ struct json {
 
 void json_begin(struct json *j, FILE *out);
 int json_end(struct json *j); /* newline, flush; 0 or -errno */
+/*
+ * A value in memory instead: json_text_begin gives the stream, json_text_end its text (without a
+ * newline; the caller frees it) and closes it, also after an error. 0 or -errno.
+ */
+struct json_text {
+	FILE *out;
+	char *text;
+	size_t size;
+};
+int json_text_begin(struct json_text *t, struct json *j);
+int json_text_end(struct json_text *t, struct json *j, char **ret);
 void json_object(struct json *j);
 void json_object_end(struct json *j);
 void json_array(struct json *j);

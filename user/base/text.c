@@ -2,6 +2,7 @@
 #include "base/text.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -310,5 +311,19 @@ const char *text_duration(uint64_t ns, char out[16])
 		return out;
 	}
 	snprintf(out, 16, "%.0f ns", v);
+	return out;
+}
+
+const char *text_count(uint64_t n, char out[32])
+{
+	char digits[24];
+	int size = snprintf(digits, sizeof(digits), "%" PRIu64, n), used = 0;
+
+	for (int i = 0; i < size; i++) {
+		if (i && (size - i) % 3 == 0)
+			out[used++] = ',';
+		out[used++] = digits[i];
+	}
+	out[used] = '\0';
 	return out;
 }

@@ -35,5 +35,7 @@ int text_parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *ret);
 const char *text_bytes(uint64_t bytes, char out[16]);
 /* "1.25 s", "12.3 ms", "45.0 us", "7 ns". Returns out. */
 const char *text_duration(uint64_t ns, char out[16]);
+/* "1,234,567". Returns out. */
+const char *text_count(uint64_t n, char out[32]);
 
 #endif

@@ -82,14 +82,14 @@ static void print_counts(struct screen *s, const struct profile_counts *c)
 {
 	char a[FORMAT_SIZE], b[FORMAT_SIZE], d[FORMAT_SIZE], size[16];
 
-	print_fact(s, "samples", "%s in %s rows", format_count(c->samples, a),
-		   format_count(c->rows, b));
-	print_fact(s, "stacks", "%s of %s frames, %s functions", format_count(c->stacks, a),
-		   format_count(c->frames, b), format_count(c->functions, d));
-	print_fact(s, "processes", "%s, %s threads, %s binaries", format_count(c->processes, a),
-		   format_count(c->threads, b), format_count(c->binaries, d));
+	print_fact(s, "samples", "%s in %s rows", text_count(c->samples, a),
+		   text_count(c->rows, b));
+	print_fact(s, "stacks", "%s of %s frames, %s functions", text_count(c->stacks, a),
+		   text_count(c->frames, b), text_count(c->functions, d));
+	print_fact(s, "processes", "%s, %s threads, %s binaries", text_count(c->processes, a),
+		   text_count(c->threads, b), text_count(c->binaries, d));
 	print_fact(s, "size", "%s (%s bytes)", text_bytes(c->file_bytes, size),
-		   format_count(c->file_bytes, a));
+		   text_count(c->file_bytes, a));
 	if (c->samples)
 		print_fact(s, "per sample", "%.1f bytes, everything included",
 			   (double)c->file_bytes / (double)c->samples);
@@ -108,7 +108,7 @@ static void print_sizes(struct screen *s, const struct profile_size *sizes, size
 		screen_plain(s));
 	for (size_t i = 0; i < n; i++)
 		fprintf(s->out, "%-*s%15s %9s %6s\n", KEY_WIDTH, sizes[i].table,
-			format_count(sizes[i].bytes, count), text_bytes(sizes[i].bytes, bytes),
+			text_count(sizes[i].bytes, count), text_bytes(sizes[i].bytes, bytes),
 			format_percent((double)sizes[i].bytes, (double)total, share));
 }
 

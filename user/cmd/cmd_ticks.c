@@ -189,7 +189,7 @@ static int print_tick(const struct table *t, const struct query_tick *q)
 		if (t->shown[i])
 			print_cell(t, &columns[i], tick);
 	text = buf_str(&hottest);
-	fprintf(s->out, "%*s", SAMPLES_WIDTH, format_count(q->total.count, count));
+	fprintf(s->out, "%*s", SAMPLES_WIDTH, text_count(q->total.count, count));
 	fprintf(s->out, text && *text ? "  %s%s%s\n" : "%s%s%s\n",
 		q->item ? screen_style(s, style_of_kind(t->result->items[q->item].kind)) : "",
 		text ? text : "", q->item ? screen_plain(s) : "");

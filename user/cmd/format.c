@@ -179,20 +179,6 @@ int path_tails(const char **paths, size_t n)
 	return 0;
 }
 
-const char *format_count(uint64_t n, char out[FORMAT_SIZE])
-{
-	char digits[24];
-	int size = snprintf(digits, sizeof(digits), "%" PRIu64, n), used = 0;
-
-	for (int i = 0; i < size; i++) {
-		if (i && (size - i) % 3 == 0)
-			out[used++] = ',';
-		out[used++] = digits[i];
-	}
-	out[used] = '\0';
-	return out;
-}
-
 static const char *scale(double value, double base, char out[FORMAT_SIZE])
 {
 	static const char units[] = "\0KMGTPE";

@@ -130,7 +130,7 @@ static void print_faults(struct screen *s, const struct query_result *r, uint64_
 			all += r->ends[i];
 	fputc('\n', s->out);
 	if (lost)
-		print_cut(s, STYLE_WARNING, "%s samples were lost", format_count(lost, count));
+		print_cut(s, STYLE_WARNING, "%s samples were lost", text_count(lost, count));
 	if (all)
 		print_cut(s, STYLE_PLAIN, "%s of user stacks are whole%s; %s",
 			  format_percent((double)whole, (double)all, share),

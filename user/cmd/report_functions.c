@@ -95,7 +95,7 @@ static int print_function(struct screen *s, const struct query_result *r, const 
 			item->self.weight ? format_weight(item->self.weight, r->value, weight)
 					  : weight);
 		if (l->samples)
-			fprintf(s->out, " %9s", format_count(item->self.count, count));
+			fprintf(s->out, " %9s", text_count(item->self.count, count));
 		fprintf(s->out, "  %s%-*s%s  %s", screen_style(s, style_of_kind(item->kind)),
 			(int)l->kind, query_item_kind_names[item->kind], screen_plain(s),
 			name_text);

@@ -123,9 +123,9 @@ static int print_collections(struct screen *s, const struct query_collections *c
 	int r = 0;
 
 	print_cut(s, STYLE_PLAIN, "%s collection%s in %s, the longest %s; %s objects found",
-		  format_count(c->total.count, count), c->total.count == 1 ? "" : "s",
+		  text_count(c->total.count, count), c->total.count == 1 ? "" : "s",
 		  text_duration(c->total.total_ns, total), text_duration(c->total.max_ns, longest),
-		  format_count(c->total.objects > 0 ? (uint64_t)c->total.objects : 0, objects));
+		  text_count(c->total.objects > 0 ? (uint64_t)c->total.objects : 0, objects));
 	fputc('\n', s->out);
 	print_titles(s);
 	for (size_t i = 0; i < shown && r == 0; i++) {

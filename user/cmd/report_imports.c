@@ -124,7 +124,7 @@ static int print_imports(struct screen *s, const struct query_imports *i,
 	char count[FORMAT_SIZE], total[16], rss[FORMAT_SIZE];
 	int r = 0;
 
-	print_cut(s, STYLE_PLAIN, "%s import%s in %s; memory grew by %s", format_count(i->n, count),
+	print_cut(s, STYLE_PLAIN, "%s import%s in %s; memory grew by %s", text_count(i->n, count),
 		  i->n == 1 ? "" : "s", text_duration(i->total_ns, total),
 		  format_growth(i->total_bytes, rss));
 	fprintf(s->out, "\n%s%9s%9s%7s  %-*s  imported at%s\n", screen_style(s, STYLE_DIM), "total",

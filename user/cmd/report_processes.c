@@ -191,7 +191,7 @@ static void print_sums(const struct table *t, const struct query_accounts *a)
 	}
 	v.weight = weight < 1e19 ? (uint64_t)weight : UINT64_MAX;
 	print_cut(t->screen, STYLE_PLAIN, "%s process%s, %s of CPU time, sampled %s +- %s",
-		  format_count(a->n, count), a->n == 1 ? "" : "es",
+		  text_count(a->n, count), a->n == 1 ? "" : "es",
 		  text_duration(exact_ns > 0 ? (uint64_t)exact_ns : 0, exact),
 		  text_duration(v.weight, sampled),
 		  text_duration((uint64_t)query_sampled_error(&v), error));

@@ -49,7 +49,7 @@ static const char *format_value(const struct query_quality *q, bool is_gauge, ch
 	else if (ends_with(q->counter, "_bytes"))
 		text_bytes(positive, out);
 	else
-		format_count(positive, out);
+		text_count(positive, out);
 	return out;
 }
 
@@ -129,7 +129,7 @@ static void print_ends(struct screen *s, const struct query_result *r)
 			screen_style(s, STYLE_DIM), COUNT_WIDTH, "samples", screen_plain(s));
 	for (size_t i = 0; i < n; i++)
 		print_cut(s, STYLE_PLAIN, "%*s %6s  %s", COUNT_WIDTH,
-			  format_count(r->ends[order[i]], count),
+			  text_count(r->ends[order[i]], count),
 			  format_percent((double)r->ends[order[i]], (double)r->total.count, share),
 			  end_names[order[i]]);
 }
@@ -171,7 +171,7 @@ static int print_stop(struct screen *s, const struct query_result *r, const stru
 		e = buf_printf(&b, ": %s", end_names[stop->end]);
 	if (e < 0 || !buf_str(&b))
 		return -ENOMEM;
-	print_meaning(s, format_count(stop->samples, count), buf_str(&b));
+	print_meaning(s, text_count(stop->samples, count), buf_str(&b));
 	return 0;
 }
 
@@ -228,7 +228,7 @@ static int print_unnamed(struct screen *s, const struct query_result *r, uint64_
 		const struct query_item *item = &r->items[list[i]];
 
 		print_cut(s, STYLE_PLAIN, "%*s %6s  %s: %s", COUNT_WIDTH,
-			  format_count(item->total.count, count),
+			  text_count(item->total.count, count),
 			  format_percent((double)item->total.count, (double)r->total.count, share),
 			  *item->binary ? item->binary : item->name,
 			  query_unnamed_reasons[item->unnamed]);
@@ -267,8 +267,7 @@ static void print_cost(struct screen *s, const struct counters *q, uint64_t dura
 		  text_duration(cpu, b), text_duration(duration_ns, c));
 	if (runs)
 		print_cut(s, STYLE_PLAIN, "%*s  a run in the kernel: %s in %s runs", COUNT_WIDTH,
-			  text_duration(bpf / runs, b), text_duration(bpf, c),
-			  format_count(runs, a));
+			  text_duration(bpf / runs, b), text_duration(bpf, c), text_count(runs, a));
 	print_cut(s, STYLE_PLAIN, "%*s  of memory at most", COUNT_WIDTH,
 		  text_bytes(max_of(q, "kymo.rss_bytes"), b));
 	if (max_of(q, "health.span_ns"))

@@ -97,7 +97,7 @@ static int append_folded(const struct fold_node *n, const char *item, size_t roo
 		r = buf_printf(name, "[%s] ", what);
 	else
 		r = buf_printf(name, "[%s] %s functions, mostly ", what,
-			       format_count(n->functions, count));
+			       text_count(n->functions, count));
 	if (r < 0)
 		return r;
 	return append_name(name, item, room > name->size + 4 ? room - name->size : 4, false);
@@ -215,7 +215,7 @@ static int print_tree(struct tree *t, size_t left, uint64_t heaviest_left)
 	}
 	if (left)
 		print_cut(s, STYLE_DIM, "%s more lines, none above %s: --limit 0 shows all",
-			  format_count(left, count),
+			  text_count(left, count),
 			  format_percent((double)heaviest_left, (double)t->result->total.weight,
 					 share));
 	if (t->any_through)

@@ -74,9 +74,7 @@ int path_tails(const char **paths, size_t n);
 size_t safe_width(const char *text);
 
 #define FORMAT_SIZE 32
-/* "1,234,567". Each returns out. */
-const char *format_count(uint64_t n, char out[FORMAT_SIZE]);
-/* At most 5 columns: "999", "12.3K", "1.5M"; powers of 1000. */
+/* At most 5 columns: "999", "12.3K", "1.5M"; powers of 1000. Each returns out. */
 const char *format_short(double value, char out[FORMAT_SIZE]);
 /* At most 5 columns: "820K", "1.5G"; powers of 1024. */
 const char *format_short_bytes(double bytes, char out[FORMAT_SIZE]);

@@ -364,12 +364,12 @@ static int print_account(struct screen *s, struct profile *p, const struct query
 		print_cut(s, STYLE_PLAIN, "The kernel's own account of the same: %s",
 			  text_duration(not_negative(sum.cpu_ns), text));
 	else
-		print_cut(s, STYLE_PLAIN,
-			  "The kernel's own account: %s page faults, %s of them major",
-			  format_count(not_negative(sum.minor_faults) +
-					       not_negative(sum.major_faults),
-				       faults),
-			  format_count(not_negative(sum.major_faults), major));
+		print_cut(
+			s, STYLE_PLAIN,
+			"The kernel's own account: %s page faults, %s of them major",
+			text_count(not_negative(sum.minor_faults) + not_negative(sum.major_faults),
+				   faults),
+			text_count(not_negative(sum.major_faults), major));
 	return 0;
 }
 
@@ -438,13 +438,13 @@ int summary_samples(struct screen *s, struct profile *p, const struct query_sele
 	if (error < 0)
 		return error;
 	if (lost > 0)
-		format_count((uint64_t)lost, lost_text);
+		text_count((uint64_t)lost, lost_text);
 	describe_sampling(p, r, how, sizeof(how));
 	if (r->value == VALUE_CPU && r->total.count)
 		snprintf(deviation, sizeof(deviation), " +- %s",
 			 text_duration((uint64_t)query_sampled_error(&r->total), weight));
 	print_cut(s, lost > 0 ? STYLE_WARNING : STYLE_PLAIN, "%s sample%s%s = %s%s of %s; %s lost",
-		  format_count(r->total.count, count), r->total.count == 1 ? "" : "s", how,
+		  text_count(r->total.count, count), r->total.count == 1 ? "" : "s", how,
 		  format_weight(r->total.weight, r->value, weight), deviation,
 		  values[r->value].charges, lost_text);
 	if (r->source == KYMO_SOURCE_IO && r->total.count)

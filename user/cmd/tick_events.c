@@ -112,7 +112,7 @@ static int print_storm(struct screen *s, int indent, const struct query_event *e
 
 	json_get_number(json_member(e->fields, "usual_per_s"), &usual);
 	r = buf_printf(&b, "%s: %s in %s, usually %.0f a second", query_event_names[e->kind],
-		       format_count(number_of(e->fields, "count"), count),
+		       text_count(number_of(e->fields, "count"), count),
 		       text_duration(e->duration_ns, length), usual);
 	for (size_t i = 0; i < PROGRAMS_MAX && r == 0; i++) {
 		program = json_element(programs, i);
@@ -120,7 +120,7 @@ static int print_storm(struct screen *s, int indent, const struct query_event *e
 			break;
 		r = append_member(&b, i ? ", " : ": ", program, "comm");
 		if (r == 0)
-			r = buf_printf(&b, " %s", format_count(number_of(program, "count"), count));
+			r = buf_printf(&b, " %s", text_count(number_of(program, "count"), count));
 	}
 	return r < 0 ? r : print_event(s, indent, STYLE_WARNING, &b);
 }
@@ -148,7 +148,7 @@ static int print_lasting(struct screen *s, int indent, const struct query_event 
 	if (!longest)
 		return 0;
 	r = buf_printf(&b, "%s: %s in %s, longest %s", query_event_names[kind],
-		       format_count(number, count), text_duration(total_ns, all),
+		       text_count(number, count), text_duration(total_ns, all),
 		       text_duration(longest->duration_ns, most));
 	if (r == 0 && json_member(longest->fields, "generation"))
 		r = buf_printf(&behind, " generation %" PRIu64,

@@ -297,21 +297,6 @@ static void write_items(struct flame *f)
 	buf_release(&where);
 }
 
-/* "1,234,567" */
-static const char *group_digits(uint64_t n, char out[32])
-{
-	char digits[24];
-	int size = snprintf(digits, sizeof(digits), "%" PRIu64, n), used = 0;
-
-	for (int i = 0; i < size; i++) {
-		if (i && (size - i) % 3 == 0)
-			out[used++] = ',';
-		out[used++] = digits[i];
-	}
-	out[used] = '\0';
-	return out;
-}
-
 /* What cannot be seen, in words. */
 static const char *describe_dropped(const struct flame *f, bool picture, char *out, size_t size)
 {
@@ -327,10 +312,10 @@ static const char *describe_dropped(const struct flame *f, bool picture, char *o
 	*out = '\0';
 	if (dropped && picture)
 		snprintf(out, size, "%s frames narrower than half a pixel are not drawn.",
-			 group_digits(dropped, count));
+			 text_count(dropped, count));
 	else if (dropped)
 		snprintf(out, size, "%s frames narrower than %.4f %% of the whole are left out.",
-			 group_digits(dropped, count), (double)f->threshold * 100 / whole);
+			 text_count(dropped, count), (double)f->threshold * 100 / whole);
 	return out;
 }
 
@@ -386,7 +371,7 @@ static char *make_subtitle(const struct profile *p, const struct query_result *r
 		text_duration(r->total.weight, weight);
 	if (asprintf(&subtitle, "%s \xc2\xb7 %s \xc2\xb7 %s of %s in %s samples%s", wall,
 		     text_duration(r->duration_ns, length), weight, values[r->value].charges,
-		     group_digits(r->total.count, count),
+		     text_count(r->total.count, count),
 		     profile_ended(p) ? "" : " \xc2\xb7 the recording did not end") < 0)
 		return NULL;
 	return subtitle;

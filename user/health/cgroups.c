@@ -37,8 +37,6 @@ struct cgroups {
 	struct buf text;
 };
 
-DEFINE_CLEANUP(DIR *, closedir);
-
 /* In /proc/mounts a blank of a path stands as \040. */
 static void unescape(char *s)
 {
@@ -226,20 +224,13 @@ static void walk_dir(struct cgroups *c, struct walk *w, const char *path)
 {
 	_cleanup_(closedirp) DIR *dir = NULL;
 	const struct dirent *entry;
-	/* "." for the root itself, else without the leading slash */
-	int fd = openat(c->roots[w->hierarchy], path[0] ? path + 1 : ".",
-			O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	if (fd < 0)
+	/* "." for the root itself, else without the leading slash */
+	if (file_open_folder(c->roots[w->hierarchy], path[0] ? path + 1 : ".", &dir) < 0)
 		return;
-	dir = fdopendir(fd);
-	if (!dir) {
-		close(fd);
-		return;
-	}
 	while ((entry = readdir(dir))) {
 		if (entry->d_type == DT_DIR && entry->d_name[0] != '.')
-			walk_child(c, w, fd, path, entry->d_name);
+			walk_child(c, w, dirfd(dir), path, entry->d_name);
 	}
 }
 

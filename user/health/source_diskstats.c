@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -89,21 +90,13 @@ static bool has_slaves(int sys_fd, const struct member *disk)
 	char path[MEMBER_NAME_MAX + 32];
 	const struct dirent *entry;
 	bool found = false;
-	DIR *dir;
-	int fd;
+	_cleanup_(closedirp) DIR *dir = NULL;
 
 	sys_path(path, sizeof(path), disk, "/slaves");
-	fd = openat(sys_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
+	if (file_open_folder(sys_fd, path, &dir) < 0)
 		return false;
-	dir = fdopendir(fd);
-	if (!dir) {
-		close(fd);
-		return false;
-	}
 	while (!found && (entry = readdir(dir)))
 		found = entry->d_name[0] != '.';
-	closedir(dir);
 	return found;
 }
 

@@ -15,8 +15,6 @@
 #include "base/file.h"
 #include "proc/state.h"
 
-DEFINE_CLEANUP(DIR *, closedir);
-
 /* The decimal name of a process's folder; 0 = another file. */
 static uint32_t parse_pid(const char *name)
 {
@@ -32,20 +30,6 @@ static uint32_t parse_pid(const char *name)
 			return 0;
 	}
 	return (uint32_t)pid;
-}
-
-static int open_dir(int proc_fd, DIR **ret)
-{
-	int fd = openat(proc_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	if (fd < 0)
-		return -errno;
-	*ret = fdopendir(fd);
-	if (!*ret) {
-		close(fd);
-		return -ENOMEM;
-	}
-	return 0;
 }
 
 /* A fork is told just after the start that stat shows; and a pid is not used twice within so
@@ -172,7 +156,7 @@ int proc_scan(struct proc_table *t, uint32_t pid)
 		r = scan_process(t, pid, &l);
 		return r == -ENOMEM ? r : 0;
 	}
-	r = open_dir(t->proc_fd, &dir);
+	r = file_open_folder(t->proc_fd, ".", &dir);
 	if (r < 0)
 		return r;
 	t->scan++;
@@ -209,7 +193,7 @@ static int read_children(const char *proc, struct child **ret, size_t *ret_n)
 
 	if (proc_fd < 0)
 		return -errno;
-	r = open_dir(proc_fd, &dir);
+	r = file_open_folder(proc_fd, ".", &dir);
 	if (r < 0)
 		return r;
 	while ((entry = readdir(dir)) && n < PROC_PROCESSES_MAX) {

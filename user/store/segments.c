@@ -100,28 +100,16 @@ static int compare_names(const void *a, const void *b)
 	return strcmp(a, b);
 }
 
-static void closedirp(DIR **dir)
-{
-	if (*dir)
-		closedir(*dir);
-}
-
 int segments_list(int folder_fd, struct segment_names *ret)
 {
 	_cleanup_(segment_names_release) struct segment_names names = { 0 };
 	_cleanup_(closedirp) DIR *dir = NULL;
 	const struct dirent *entry;
 	struct stat st;
-	/* A description of its own: the position in a folder belongs to it. */
-	int fd = openat(folder_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r = file_open_folder(folder_fd, ".", &dir);
 
-	if (fd < 0)
-		return -errno;
-	dir = fdopendir(fd);
-	if (!dir) {
-		close(fd);
-		return -ENOMEM;
-	}
+	if (r < 0)
+		return r;
 	while ((entry = readdir(dir))) {
 		if (!segment_name_valid(entry->d_name) ||
 		    fstatat(folder_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||

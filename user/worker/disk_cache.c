@@ -22,8 +22,6 @@
 #define NAME_BYTES_MAX 160
 #define FILES_MAX      65536 /* that one look at the folder counts; the rest at the next */
 
-DEFINE_CLEANUP(DIR *, closedir);
-
 /* The largest answer is a table. */
 #define ANSWER_BYTES_MAX (sizeof(struct head) + UNWIND_SERIAL_BYTES_MAX)
 
@@ -115,15 +113,10 @@ static int list(struct disk_cache *c, struct entries *e)
 {
 	_cleanup_(closedirp) DIR *dir = NULL;
 	struct dirent *d;
-	int fd = openat(c->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+	int r = file_open_folder(c->dir, ".", &dir);
 
-	if (fd < 0)
-		return -errno;
-	dir = fdopendir(fd);
-	if (!dir) {
-		close(fd);
-		return -ENOMEM;
-	}
+	if (r < 0)
+		return r;
 	c->bytes = 0;
 	while (r == 0 && e->n < FILES_MAX && (d = readdir(dir))) {
 		if (has_suffix(d->d_name, "tmp"))

@@ -120,6 +120,27 @@ static void files_are_bounded(void **state)
 	buf_release(&b);
 }
 
+static void a_folder_has_its_own_position(void **state)
+{
+	_cleanup_close_ int fd = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_(closedirp) DIR *a = NULL, *none = NULL;
+	_cleanup_(closedirp) DIR *b = NULL;
+	size_t n_a = 0, n_b = 0;
+
+	(void)state;
+	assert_int_equal(file_open_folder(fd, ".", &a), 0);
+	assert_int_equal(file_open_folder(fd, ".", &b), 0);
+	while (readdir(a))
+		n_a++;
+	while (readdir(b))
+		n_b++;
+	assert_true(n_a > 10);
+	assert_int_equal(n_a, n_b);
+	assert_int_equal(file_open_folder(fd, "no such", &none), -ENOENT);
+	assert_int_equal(file_open_folder(fd, "stat", &none), -ENOTDIR);
+	assert_null(none);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -128,6 +149,7 @@ int main(void)
 		cmocka_unit_test(short_steps_make_the_whole),
 		cmocka_unit_test(what_is_no_file_is_refused),
 		cmocka_unit_test(a_full_disk_is_told),
+		cmocka_unit_test(a_folder_has_its_own_position),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

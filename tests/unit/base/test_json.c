@@ -104,6 +104,22 @@ static void nests_deep(void **state)
 	free(text);
 }
 
+static void a_value_in_memory_has_no_newline(void **state)
+{
+	struct json_text text;
+	struct json j;
+	char *value = NULL;
+
+	(void)state;
+	assert_int_equal(json_text_begin(&text, &j), 0);
+	json_array(&j);
+	json_str(&j, "a\nb");
+	json_array_end(&j);
+	assert_int_equal(json_text_end(&text, &j, &value), 0);
+	assert_string_equal(value, "[\"a\\u000ab\"]");
+	free(value);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -111,6 +127,7 @@ int main(void)
 		cmocka_unit_test(a_full_disk_is_told),
 		cmocka_unit_test(numbers_are_json),
 		cmocka_unit_test(nests_deep),
+		cmocka_unit_test(a_value_in_memory_has_no_newline),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

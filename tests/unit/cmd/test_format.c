@@ -12,10 +12,10 @@ static void test_counts(void **state)
 	char out[FORMAT_SIZE];
 
 	(void)state;
-	assert_string_equal(format_count(0, out), "0");
-	assert_string_equal(format_count(999, out), "999");
-	assert_string_equal(format_count(1000, out), "1,000");
-	assert_string_equal(format_count(UINT64_MAX, out), "18,446,744,073,709,551,615");
+	assert_string_equal(text_count(0, out), "0");
+	assert_string_equal(text_count(999, out), "999");
+	assert_string_equal(text_count(1000, out), "1,000");
+	assert_string_equal(text_count(UINT64_MAX, out), "18,446,744,073,709,551,615");
 }
 
 /* Never wider than a column of `kymo ticks`. */

@@ -3,13 +3,13 @@
 #include "unit/test.h"
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "health/cgroup_files.h"
 #include "health/cgroups.h"
+#include "unit/support/tree.h"
 
 struct fixture {
 	char root[64];
@@ -23,19 +23,7 @@ struct fixture {
 
 static void put(const struct fixture *f, const char *path, const char *text)
 {
-	char full[512];
-	FILE *out;
-
-	snprintf(full, sizeof(full), "%s/%s", f->root, path);
-	for (char *slash = full + 1; (slash = strchr(slash, '/')); slash++) {
-		*slash = '\0';
-		mkdir(full, 0755);
-		*slash = '/';
-	}
-	out = fopen(full, "w");
-	assert_non_null(out);
-	assert_int_equal(fwrite(text, 1, strlen(text), out), strlen(text));
-	assert_int_equal(fclose(out), 0);
+	tree_put(f->root, path, text);
 }
 
 static void mount_at(const struct fixture *f, const char *lines)
@@ -51,22 +39,6 @@ static void mount_at(const struct fixture *f, const char *lines)
 	}
 	*out = '\0';
 	put(f, "proc/mounts", text);
-}
-
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-	(void)st;
-	(void)flag;
-	(void)ftw;
-	return remove(path);
-}
-
-static void remove_group(const struct fixture *f, const char *path)
-{
-	char full[512];
-
-	snprintf(full, sizeof(full), "%s/%s", f->root, path);
-	assert_int_equal(nftw(full, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
 }
 
 static int setup(void **state)
@@ -99,7 +71,7 @@ static int teardown(void **state)
 	}
 	free(f->told);
 	close(f->proc_fd);
-	nftw(f->root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	tree_remove(f->root, "");
 	free(f);
 	return 0;
 }
@@ -254,7 +226,7 @@ static void groups_come_and_go(void **state)
 	reread(f);
 	assert_int_equal(value(f, "linux.cgroup.memory.current", "cgroup=/old"), 5);
 	assert_int_equal(value(f, "linux.cgroup.memory.current", "cgroup=/new"), 6);
-	remove_group(f, "old");
+	tree_remove(f->root, "old");
 	reread(f);
 	assert_int_equal(f->h.labels_n, 1);
 	put(f, "old/memory.current", "7\n");

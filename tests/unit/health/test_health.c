@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -12,6 +11,7 @@
 
 #include "health/health.h"
 #include "health/source.h"
+#include "unit/support/tree.h"
 
 #define JIFFY 10000000LL /* USER_HZ is 100 on every architecture that we know */
 
@@ -26,20 +26,7 @@ struct fixture {
 
 static void put(const struct fixture *f, const char *path, const char *text)
 {
-	char full[160];
-	FILE *out;
-
-	snprintf(full, sizeof(full), "%s/%s", f->root, path);
-	for (char *slash = full + 1; (slash = strchr(slash, '/')); slash++) {
-		*slash = '\0';
-		mkdir(full, 0755);
-		*slash = '/';
-	}
-	/* The same inode: the reader keeps its descriptors. */
-	out = fopen(full, "w");
-	assert_non_null(out);
-	assert_int_equal(fwrite(text, 1, strlen(text), out), strlen(text));
-	assert_int_equal(fclose(out), 0);
+	tree_put(f->root, path, text);
 }
 
 static void put_dir(const struct fixture *f, const char *path)
@@ -48,14 +35,6 @@ static void put_dir(const struct fixture *f, const char *path)
 
 	snprintf(file, sizeof(file), "%s/keep", path);
 	put(f, file, "");
-}
-
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-	(void)st;
-	(void)flag;
-	(void)ftw;
-	return remove(path);
 }
 
 static int setup(void **state)
@@ -88,7 +67,7 @@ static int teardown(void **state)
 		free(f->told[i].labels);
 		free(f->told[i].unit);
 	}
-	nftw(f->root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	tree_remove(f->root, "");
 	free(f);
 	return 0;
 }
