@@ -6,6 +6,7 @@
 # make check-kernels                 kymo on five kernels, in an emulator (minutes)
 # make check-long   a whole minute of what `make check` does in its short form
 # make install      PREFIX=/usr/local DESTDIR=
+# make bench        kymo and its peers on the same work, into docs/BENCHMARKS.md (about an hour; MINUTES=18, QUICK=1)
 # make bench-walk bench-cost bench-day bench-store     what kymo costs (bench/)
 # make bench-whole  whole and right stacks, of programs of every kind, beside perf and bcc
 # make clean
@@ -140,6 +141,10 @@ $(BENCH)/bare: $(BENCH)/bare.skel.h
 $(BENCH)/bare: KYMO_CFLAGS += -I$(BENCH)
 
 bench-programs: $(BENCH)/day
+# As root, on a host with nothing else to do. QUICK=1: a look; OPTIONS: more of bench/run's.
+bench: all
+	BUILD=$(BUILD) BENCH_COMMAND='make bench$(if $(MINUTES), MINUTES=$(MINUTES))$(if $(QUICK), QUICK=1)$(if $(OPTIONS), OPTIONS="$(OPTIONS)")' \
+		bench/run $(if $(MINUTES),--minutes $(MINUTES)) $(if $(QUICK),--quick) $(OPTIONS)
 bench-walk: all $(BENCH)/bare $(BENCH_LOADS)
 	BUILD=$(BUILD) bench/walk
 bench-cost: all $(BENCH_LOADS)
@@ -156,7 +161,7 @@ FILES ?= $(wildcard /lib/$(MULTIARCH)/libc.so.6 /lib/$(MULTIARCH)/libcrypto.so.3
 bench-rows: all $(BENCH)/unwind_rows $(BENCH)/prepare
 	$(BENCH)/unwind_rows $(FILES)
 	$(BENCH)/prepare $(BUILD)/kymo $(BENCH)/prepare.cache $(FILES)
-.PHONY: bench-programs bench-walk bench-cost bench-day bench-store bench-whole bench-rows
+.PHONY: bench bench-programs bench-walk bench-cost bench-day bench-store bench-whole bench-rows
 
 # ---- tests: a program per file ----
 UNIT_SOURCES := $(sort $(shell find tests/unit -name 'test_*.c' 2>/dev/null))

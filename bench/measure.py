@@ -61,15 +61,29 @@ def memory_bytes(pids):
     return total
 
 
-def programs(pid, kind=None):
-    """BPF programs that the process holds: {id: (ns, runs)} while the kernel measures them."""
-    found = {}
-    for fd in os.listdir(f"/proc/{pid}/fdinfo"):
+def descriptors(pid):
+    """What the kernel says of each of the process's."""
+    try:
+        names = os.listdir(f"/proc/{pid}/fdinfo")
+    except OSError:
+        return
+    for fd in names:
         try:
             text = pathlib.Path(f"/proc/{pid}/fdinfo/{fd}").read_text()
         except OSError:
             continue
-        fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+        yield dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+
+
+def map_bytes(pid):
+    """What the BPF maps that the process holds take in the kernel."""
+    return sum({fields["map_id"]: int(fields["memlock"]) for fields in descriptors(pid) if "map_id" in fields}.values())
+
+
+def programs(pid, kind=None):
+    """BPF programs that the process holds: {id: (ns, runs)} while the kernel measures them."""
+    found = {}
+    for fields in descriptors(pid):
         if "run_cnt" in fields and kind in (None, int(fields["prog_type"])):
             found[int(fields["prog_id"])] = (int(fields["run_time_ns"]), int(fields["run_cnt"]))
     return found

@@ -82,6 +82,11 @@ class Verdict:
         return round(sum(w for _, w in self.impossible) / self.period)
 
     @property
+    def seen_anything(self):
+        """Whether there was any function of the program's."""
+        return bool(self.right or self.cut or self.impossible)
+
+    @property
     def cut_share(self):
         everything = self.right + self.cut + sum(w for _, w in self.impossible)
         return self.cut / everything if everything else 0

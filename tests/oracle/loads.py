@@ -4,6 +4,7 @@
 A load is built into a folder, then runs for so many seconds by itself. What is missing has a reason.
 """
 import glob
+import itertools
 import os
 import pathlib
 import shutil
@@ -173,6 +174,12 @@ class Waiting:
 
     def output(self, seconds=120):
         return self.process.communicate("go\n", timeout=seconds)[0]
+
+    def until_done(self):
+        """The lines that it prints up to the empty one; it is there until end()."""
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+        return list(itertools.takewhile("\n".__ne__, self.process.stdout))
 
     def end(self):
         if self.process.poll() is None:

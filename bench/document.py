@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""docs/BENCHMARKS.md from what bench/run found (build/bench/results.json)."""
+import statistics
+
+from measure import interval
+from turns import half_width
+
+QUIET_LOAD = 0.5  # of waiting threads before the start
+HEAD = """# kymo beside its peers
+
+{command}, begun {begun}: {minutes:.0f} minutes, {rounds} whole rounds.
+{host}; load average {load[0]:.1f} at the start, {load_after[0]:.1f} at the end.
+{quiet}
+
+All profilers did the same work in the same run, in random order, each with the options that its own manual advises for a
+flame graph of CPU time. Fixed amounts of work are begun when the profiler records; each round also has the work
+without a profiler, which the slowdown of that round is paired with. Cells are medians; in brackets the 95 % interval of
+the median by order statistics, where there were fewer than six runs the range.
+
+| profiler | version | command |
+|---|---|---|
+"""
+
+COLUMNS_TEXT = """
+The columns:
+
+- **slowdown**: how much longer the work took by the clock; **CPU**: how much more CPU time its own processes were charged
+  with, which is what the profiler does in the kernel while it interrupts them, and cold caches. On a shared host the clock
+  says little.
+- **µs a sample**: CPU of all of the profiler's processes while the work ran, by the samples of that time. **kernel ns**: what the
+  kernel measured of a run of its BPF programs (kymo's on page faults among them); what perf does in the interrupt is nobody's account and stands in the table of
+  turns below.
+- **memory**: the most that all its processes kept (pages shared by them once), until its result was there; **maps**: what its
+  BPF maps take in the kernel.
+- **whole**: of the work's stacks with a user part, those that reach a true end: kymo's by rule, the others' by the name of the
+  outermost function (more than their own rules would grant); Python's own profilers see no native callers and are whole when they
+  reach the module or the thread's start.
+- **distance**: total variation distance of the shares from the truth that the program measured with its own clock, and what
+  chance allows a right profiler; *impossible*: stacks that the program cannot have; *cut*: without their outermost callers.
+  "-" where no truth is known, or where the profiler sees none of the program's functions.
+- **result**: seconds from the end of recording to the flame graph (kymo) or to folded stacks, its input (the others).
+"""
+
+CELLS = ("slowdown", "CPU", "samples", "µs a sample", "kernel ns", "memory MiB", "maps MiB", "whole", "distance / allowed",
+         "impossible", "cut", "result s")
+
+
+def number(values, form="{:.1f}"):
+    """Median, and the interval where there is one."""
+    if not values:
+        return "-"
+    middle, low, high = interval(values)
+    return form.format(middle) + (f" ({form.format(low)} to {form.format(high)})" if len(values) > 1 else "")
+
+
+def column(runs, name):
+    return [r[name] for r in runs if r.get(name) is not None]
+
+
+def paired(runs, alone, name):
+    """Per cent more than the same round's run without a profiler."""
+    of_round = {r["round"]: r[name] for r in alone}
+    return [100 * (r[name] / of_round[r["round"]] - 1) for r in runs if r["round"] in of_round and of_round[r["round"]]]
+
+
+def per_sample(runs):
+    return [1e6 * r["own cpu"] / r["at work"] for r in runs if r["at work"]]
+
+
+def plain_median(values, form="{:.1f}"):
+    return form.format(statistics.median(values)) if values else "-"
+
+
+def row(runs, alone, own_cpu):
+    saw = [r for r in runs if r.get("seen")]
+    distance, bound = column(saw, "distance"), column(saw, "bound")
+    return (number(paired(runs, alone, "wall"), "{:+.1f}"), number(paired(runs, alone, "cpu"), "{:+.1f}") if own_cpu else "-",
+            plain_median(column(runs, "samples"), "{:.0f}"), number(per_sample(runs), "{:.0f}"),
+            plain_median(column(runs, "kernel ns"), "{:.0f}"),
+            plain_median([m / 2**20 for m in column(runs, "memory")]),
+            plain_median([m / 2**20 for m in column(runs, "maps") if m]),
+            plain_median([100 * w for w in column(runs, "whole")], "{:.1f} %"),
+            f"{statistics.median(distance):.3f} / {statistics.median(bound):.3f}" if distance else "-",
+            plain_median(column(saw, "impossible"), "{:.0f}"), plain_median([100 * c for c in column(saw, "cut")], "{:.1f} %"),
+            number(column(runs, "result")))
+
+
+def line(cells):
+    return "| " + " | ".join(cells) + " |\n"
+
+
+def work_table(name, runs, idle):
+    alone = runs.get("@99", [])
+    out = f"\n### {name}\n\n"
+    if alone and not idle:
+        out += (f"Without a profiler: {number(column(alone, 'wall'), '{:.2f}')} s by the clock, "
+                f"{number(column(alone, 'cpu'), '{:.2f}')} s of CPU.\n\n")
+    out += line(("profiler", *CELLS)) + "|---" * (len(CELLS) + 1) + "|\n"
+    for key in sorted(runs, key=lambda k: (int(k.rpartition("@")[2]), not k.startswith("kymo"), k)):
+        who, _, hz = key.rpartition("@")
+        if who:
+            cells = row(runs[key], alone, own_cpu=name != "PostgreSQL, pgbench")
+            if idle:
+                cells = ("-", "-", *cells[2:])
+            out += line((f"{who}, {hz} Hz", *cells))
+    return out
+
+
+def bytes_table(runs):
+    """What is fixed and what a sample adds: from two rates of the same work."""
+    out = line(("profiler", "fixed KiB", "bytes a sample")) + "|---|---|---|\n"
+    for key in sorted(runs):
+        who, _, hz = key.rpartition("@")
+        high = runs.get(f"{who}@999")
+        if not who or hz != "99" or not high:
+            continue
+        (n, size), (n_2, size_2) = ((statistics.median(column(r, "samples")), statistics.median(column(r, "bytes"))) for r in (runs[key], high))
+        if n_2 <= n:
+            continue
+        slope = (size_2 - size) / (n_2 - n)
+        out += line((who, f"{(size - slope * n) / 1024:.1f}", f"{slope:.1f}"))
+    return out
+
+
+def turns_text(found):
+    out = ""
+    for t in found:
+        pairs = t["pairs"]
+        if len(pairs) < 2:
+            continue
+        for by, what in (("clock", "by the clock"), ("cpu", "by the target's CPU time")):
+            values = [100 * p[by] for p in pairs]
+            middle, low, high = interval(values)
+            out += line((t["name"], str(t["hz"]), what, str(len(values)), f"{statistics.mean(values):+.2f} ± {half_width(values):.2f} %",
+                         f"{middle:+.2f} % ({low:+.2f} to {high:+.2f})",
+                         f"{1e9 * statistics.mean(p[by] for p in pairs) / t['hz']:,.0f}" if t["hz"] > 500 else "-"))
+    head = line(("profiler", "Hz", "measured", "pairs", "mean slowdown, 95 %", "median (95 %)", "ns of the target a sample"))
+    return head + "|---|---|---|---|---|---|---|\n" + out if out else ""
+
+
+def verdicts_text(verdicts):
+    out = line(("program", "profiler", "samples", "impossible", "cut", "distance", "allowed", "verdict")) + "|---" * 8 + "|\n"
+    for v in verdicts:
+        if "why" in v:
+            out += line((v["program"], v["profiler"], "-", "-", "-", "-", "-", v["why"]))
+        elif not v["seen"]:
+            out += line((v["program"], v["profiler"], "0", "-", "-", "-", "-", "sees none of the program's functions"))
+        else:
+            out += line((v["program"], v["profiler"], f"{v['samples']:,}", str(v["impossible"]), f"{100 * v['cut']:.1f} %",
+                         f"{v['distance']:.3f}", f"{v['bound']:.3f}", "right" if v["holds"] else "wrong"))
+    return out
+
+
+# name: (of a run, better when smaller, a difference that is one)
+COMPARED = {
+    "µs of CPU a sample": (lambda r: 1e6 * r["own cpu"] / r["at work"] if r["at work"] else None, 1, 1.1),
+    "ns a sample in the kernel": (lambda r: r.get("kernel ns"), 1, 1.1),
+    "memory": (lambda r: r["memory"], 1, 1.1),
+    "time to the result": (lambda r: r["result"], 1, 1.1),
+    "whole stacks": (lambda r: r["whole"] and 1 / r["whole"], 1, 1.005),
+    "distance from the truth": (lambda r: r.get("seen") and max(0, r["distance"] - r["bound"]) + 1, 1, 1.005),
+}
+
+
+def behind(results):
+    """[(column, work, peer, kymo's, the peer's)] where a peer's median is better by more than chance makes of it."""
+    out = []
+    for work, runs in results["runs"].items():
+        for key, of_peer in runs.items():
+            who, _, hz = key.rpartition("@")
+            mine = runs.get(f"kymo@{hz}")
+            if who in ("", "kymo") or not mine:
+                continue
+            for name, (of, _, more) in COMPARED.items():
+                a, b = ([v for v in map(of, r) if v] for r in (mine, of_peer))
+                if a and b and statistics.median(a) > more * statistics.median(b):
+                    out.append((name, work, f"{who}, {hz} Hz", statistics.median(a) / statistics.median(b)))
+    return out
+
+
+def behind_text(results, reasons):
+    found = behind(results)
+    out = ""
+    for name in COMPARED:
+        rows = [f for f in found if f[0] == name]
+        if not rows:
+            continue
+        said = {}
+        for _, work, who, ratio in rows:
+            said.setdefault(who, []).append(f"{work} ({ratio:.2f} times)")
+        out += f"- **{name}**: " + "; ".join(f"{who}: {', '.join(w)}" for who, w in said.items()) + ".\n"
+        out += f"  {reasons[name]}\n" if name in reasons else ""
+    return out or "In nothing that is compared here.\n"
+
+
+REASONS = {
+    "memory": "perf and the others keep no symbols, health or accounts while they record, and write a stack without looking at it; "
+              "kymo names frames while the files are there and keeps an hour's tables. perf's ring buffers are the kernel's and not in its "
+              "figure; what BPF maps take stands beside it.",
+    "ns a sample in the kernel": "the kernel's own walk follows frame pointers, which the stacks of that work lack: it ends after a "
+                                 "frame or two (column whole), where kymo walks on by the tables and reads Python's frames as well.",
+    "µs of CPU a sample": "perf writes stacks as numbers and does the rest at its end; bcc and bpftrace count in the kernel and name at their "
+                          "end (column result, and no time is kept). kymo also reads the host's health and every process's account each second, "
+                          "which at 99 Hz is most of it.",
+    "time to the result": "folded stacks are written by those that counted them in the kernel without a pass over samples; "
+                          "kymo's figure includes naming what is left, and drawing.",
+    "whole stacks": "judged by names for the others: a stack that ends at the right name may lack frames in between (see the verdicts).",
+}
+
+
+def versions_text(contenders):
+    return "".join(line((c["name"], c["version"], f"`{c['command']}`")) for c in contenders)
+
+
+def quiet(meta):
+    """What the host says of the figures."""
+    if meta["load"][0] <= QUIET_LOAD:
+        return "The host had nothing else to do."
+    return ("**The host was not quiet**: others worked on it at the same time, so what is measured by the clock (slowdown, result) says\n"
+            "little, and caches are colder; samples, shares, memory and bytes hold.")
+
+
+def render(results):
+    out = HEAD.format(quiet=quiet(results["meta"]), **results["meta"]) + versions_text(results["contenders"])
+    missing = {**results["missing"], **{k: "; ".join(sorted(set(v))) for k, v in results["failures"].items()}}
+    if missing:
+        out += "\nLeft out: " + "; ".join(f"{k} ({v})" for k, v in missing.items()) + ".\n"
+    out += "\n## The works\n" + COLUMNS_TEXT
+    for name, runs in results["runs"].items():
+        out += work_table(name, runs, idle=name == "an idle host")
+    first = next(iter(results["runs"].values()), {})
+    out += "\n### Bytes\n\nOf the first work's recordings at 99 and at 999 Hz: what is fixed, and what a sample adds. Those that keep\n"
+    out += "counts of stacks have no time in them.\n\n" + bytes_table(first)
+    if results.get("turns"):
+        out += ("\n## The target's slowdown in random turns\n\nA load on each CPU counts its work while the recorder is switched on and "
+                "off; pairs of turns, which comes first by\nchance.\n\n" + turns_text(results["turns"]))
+    if results.get("verdicts"):
+        out += ("\n## The oracle's verdicts\n\nPrograms whose call graph and times are known (`tests/oracle`), recorded by all in the same run; kymo at "
+                "999 Hz, the others\nat a rate at which they do not fall behind. Right: no impossible stack, and the shares as near to the truth as\n"
+                "chance allows so many samples.\n\n" + verdicts_text(results["verdicts"]))
+    if results.get("whole"):
+        out += "\n## Whole stacks\n\n" + results["whole"]
+    out += "\n## What kymo is behind in\n\n" + behind_text(results, REASONS)
+    return out
