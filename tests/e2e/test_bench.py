@@ -28,10 +28,12 @@ def bench(folder, *args):
 
 
 def test_bench(tmp_path):
-    """kymo's row has every figure, perf's too where it is installed; no profiler's failure ends the run."""
+    """kymo's row has every figure, perf's too where it works; no profiler's failure ends the run."""
     results, text = bench(tmp_path, "--only", "kymo,perf -g,no such profiler", "--works", "CPU-bound")
     runs = results["runs"]["Python, CPU-bound"]
-    for who in ["kymo@99", "kymo@999"] + (["perf -g@99"] if shutil.which("perf") else []):
+    # perf opens whatever is named as a perf map, and may hang in it: left out with the reason
+    perf = shutil.which("perf") and "perf -g, Python, CPU-bound, 99 Hz" not in results["failures"]
+    for who in ["kymo@99", "kymo@999"] + (["perf -g@99"] if perf else []):
         run = runs[who][0]
         assert run["wall"] > 0 and run["cpu"] > 0 and run["samples"] > 0 and run["bytes"] > 0 and run["memory"] > 1 << 20, (who, run)
         assert f"| {who.replace('@', ', ')} Hz |" in text
