@@ -2,7 +2,8 @@
 # make              build/kymo
 # make unit         unit tests       make check   every test (see tests/run)
 # make fuzz         every fuzzer, SECONDS=60 each
-# make check-pythons                 stacks and every line of the library on Debian's other CPythons, too (fetches them; minutes)
+# make check-pythons                 a row for each CPython: stacks, shares, names, every line of its library; fetches Debian's others
+#                                    (a quarter of an hour; SAMPLES=50000)
 # make check-kernels                 kymo on five kernels, in an emulator (minutes)
 # make check-long   a whole minute of what `make check` does in its short form
 # make install      PREFIX=/usr/local DESTDIR=
@@ -251,10 +252,12 @@ check-long: all
 
 # Debian's other CPythons with the libraries they were built for: what is there already is kept.
 PYTHONS := build/pythons
+SAMPLES ?= 50000
 pythons:
 	$(Q)tests/pythons/fetch $(PYTHONS)
 check-pythons: all pythons $(BUILD)/tests/unit/python/test_lines
 	$(Q)KYMO=$(abspath $(BUILD))/kymo KYMO_PYTHONS=$(abspath $(PYTHONS)) /usr/bin/python3 -B -m pytest -q -p no:cacheprovider tests/e2e/test_interleave.py
+	$(Q)KYMO=$(abspath $(BUILD))/kymo tests/pythons/matrix $(PYTHONS) --samples $(SAMPLES)
 	$(Q)tests/pythons/lines $(PYTHONS) $(BUILD)/tests/unit/python/test_lines
 .PHONY: pythons check-pythons
 

@@ -4,6 +4,7 @@
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 
 from conftest import ROOT
@@ -30,6 +31,23 @@ def roots():
     """version -> a root file system with Debian's python3.N and the C library that belongs to it"""
     found = FETCHED.glob("root-3.*/usr/bin/python3.*")
     return {m[1]: p.parents[2] for p in sorted(found) if (m := re.fullmatch(r"python(3\.\d+)", p.name)) and p.parents[2].name == f"root-{m[1]}"}
+
+
+def in_root(root, version, command):
+    """A command of that interpreter and of files, with the libraries of its own distribution."""
+    names = []
+    for word in command:
+        if isinstance(word, pathlib.Path):
+            copy = shutil.copytree if word.is_dir() else shutil.copy
+            copy(word, root / "tmp" / word.name)
+        names.append(f"/tmp/{word.name}" if isinstance(word, pathlib.Path) else word)
+    return ["chroot", root, f"/usr/bin/python{version}", *names]
+
+
+def with_probes():
+    """name -> function from a command's words (files as paths) to the command: Debian's interpreters"""
+    found = {f"system {v}": lambda *words, p=p: [p, *words] for v, p in system().items()}
+    return found | {f"debian {v}": lambda *words, r=r, v=v: in_root(r, v, words) for v, r in roots().items() if v != UNKNOWN}
 
 
 def includes(python):

@@ -3,7 +3,6 @@
 
 import json
 import os
-import pathlib
 import shutil
 import signal
 import sqlite3
@@ -12,7 +11,7 @@ from contextlib import closing
 
 import pytest
 from conftest import PROGRAMS
-from interpreters import UNKNOWN, VERSIONS, extension, includes, pyenv, roots, system
+from interpreters import UNKNOWN, VERSIONS, extension, in_root, includes, pyenv, roots, system
 from profile import quality
 from test_accounts import wait_for_recording
 
@@ -57,16 +56,6 @@ def in_namespaces(python, library, folder):
     """A copy that no other mount namespace has, in a pid namespace where its number is another."""
     return ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c",
             f"mount -t tmpfs none {folder} && cp {python} {folder}/python && mount -t proc proc /proc && exec {folder}/python {' '.join(map(str, script('main', library)))}"]
-
-
-def in_root(root, version, command):
-    """With the libraries of its own distribution."""
-    names = []
-    for word in command:
-        if isinstance(word, pathlib.Path):
-            shutil.copy(word, root / "tmp" / word.name)
-        names.append(f"/tmp/{word.name}" if isinstance(word, pathlib.Path) else word)
-    return ["chroot", root, f"/usr/bin/python{version}", *names]
 
 
 def commands(compiled, folder):
