@@ -426,10 +426,10 @@ __weak __noinline int python_rest(__u32 slot)
  */
 static __always_inline bool python_is_called(const struct scratch *s, __u64 word, __u64 type)
 {
-	__u64 fields[4] = { 0 }; /* reference count, type, size, previous */
+	__u64 fields[4] = { 0 }; /* reference count (0: one that has ended), type, size, previous */
 
 	return word && !(word & 7) && word != s->python.newest &&
-	       !read_user(fields, sizeof(fields), word) && fields[1] == type &&
+	       !read_user(fields, sizeof(fields), word) && fields[0] && fields[1] == type &&
 	       fields[3] == s->python.newest;
 }
 
