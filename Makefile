@@ -239,7 +239,7 @@ fuzz: fuzz-programs
 
 # On other kernels, in an emulator (tests/vm/check): all of them here, two in `make check`.
 VM_PROGRAMS := $(BUILD)/kymo $(BUILD)/bpf/kymo.bpf.o $(BUILD)/tests/bpf/test_fields $(BUILD)/tests/vm/programs
-$(BUILD)/tests/vm/%: tests/vm/%.c
+$(BUILD)/tests/vm/%: tests/vm/%.c $(BUILD)/lib/base.a
 	$(link-test)
 vm-programs: $(VM_PROGRAMS)
 check-kernels: $(VM_PROGRAMS)

@@ -9,7 +9,7 @@
 
 /* PID_MAX_LIMIT (include/linux/threads.h): no kernel address is as low. */
 #define PIDS_MAX (4 * 1024 * 1024)
-/* This program, and bpf_trace_run that calls it. */
+/* The program that takes the sample in this one's place, and bpf_trace_run that calls it. */
 #define OWN_FRAMES 2
 
 /* The directory of the cgroup that the task's memory is charged to; version 1 or 2. */
@@ -106,6 +106,6 @@ int on_oom_victim(__u64 *ctx)
 			       .flags = KYMO_SAMPLE_OF_OOM };
 
 	emit_victim(bpf_get_current_task_btf(), ctx[0]);
-	sample_take(ctx, &cause);
+	sample_hand_on(ctx, &cause);
 	return 0;
 }

@@ -17,19 +17,6 @@ static __always_inline __u16 mode_of(struct bpf_perf_event_data *ctx)
 	return (cs & KYMO_CS_MODE_MASK) == 0 ? KYMO_STATE_KERNEL : 0;
 }
 
-SEC("perf_event")
-int on_cpu_clock(struct bpf_perf_event_data *ctx)
-{
-	struct cause cause = { .context = CONTEXT_TIMER,
-			       .source = KYMO_SOURCE_CPU,
-			       .state = mode_of(ctx),
-			       .weight = config.cpu_period_ns };
-
-	if (wanted(bpf_get_current_task_btf()))
-		sample_take(ctx, &cause);
-	return 0;
-}
-
 /*
  * What the fault mapped: the size of the page table entry that now stands for its address, which perf
  * reads for us (PERF_SAMPLE_DATA_PAGE_SIZE). Before 6.3 it does so only after this program: then every fault
@@ -52,19 +39,25 @@ static __always_inline __u64 fault_bytes(struct bpf_perf_event_data *ctx)
 }
 
 /*
- * The kernel calls it for every sample_period-th fault of a CPU that was handled well, with the page
- * in its place. It runs in the faulting task, not in an interrupt.
+ * One program for all events, told apart by their cookie: the kernel verifies the walk once for each program that
+ * has it, and that is most of what loading takes. For a fault it is called for every sample_period-th of a CPU that was
+ * handled well, with the page in its place; it runs in the faulting task, not in an interrupt.
  */
 SEC("perf_event")
-int on_fault(struct bpf_perf_event_data *ctx)
+int on_event(struct bpf_perf_event_data *ctx)
 {
-	struct cause cause = { .context = CONTEXT_FAULT,
-			       .source = KYMO_SOURCE_FAULT,
-			       .state = mode_of(ctx) };
+	struct cause cause = { .context = CONTEXT_TIMER,
+			       .source = KYMO_SOURCE_CPU,
+			       .state = mode_of(ctx),
+			       .weight = config.cpu_period_ns };
 
 	if (!wanted(bpf_get_current_task_btf()))
 		return 0;
-	cause.weight = thin(KYMO_SOURCE_FAULT, fault_bytes(ctx)) * ctx->sample_period;
+	if (bpf_get_attach_cookie(ctx) == KYMO_SOURCE_FAULT) {
+		cause.context = CONTEXT_FAULT;
+		cause.source = KYMO_SOURCE_FAULT;
+		cause.weight = thin(KYMO_SOURCE_FAULT, fault_bytes(ctx)) * ctx->sample_period;
+	}
 	if (cause.weight)
 		sample_take(ctx, &cause);
 	return 0;

@@ -50,18 +50,6 @@ static __always_inline int user_stack(struct scratch *s, __u32 slot, struct task
 	return walk_user(s, slot);
 }
 
-/* What made the sample, and what it stands for. */
-struct cause {
-	enum context context;
-	enum kymo_source source;
-	__u16 state; /* bits that the context knows */
-	__u16 skip;  /* leaf frames of the kernel stack that are ours */
-	__u16 flags; /* enum kymo_sample_flag */
-	bool probe;  /* the scratch holds what a probe told: a constant where the cause is made */
-	__u64 weight;
-	__u64 aux;
-};
-
 static __always_inline void sample_begin(struct scratch *s, struct task_struct *task,
 					 struct mm_struct *mm, const struct cause *cause)
 {
@@ -160,6 +148,36 @@ static __always_inline void sample_take(void *ctx, const struct cause *cause)
 	if (!s)
 		return;
 	sample_write(ctx, s, cause);
+	s->busy = 0;
+}
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} tracepoint_samplers __weak SEC(".maps");
+
+/*
+ * As sample_take, by the one program that has the walk for all raw tracepoints (tracepoint.bpf.c): verified once.
+ * Comes back only where that is not there, which user space puts in its place before it attaches anything.
+ */
+static __always_inline void sample_hand_on(void *ctx, const struct cause *cause)
+{
+	struct scratch *s = sample_scratch(CONTEXT_TRACEPOINT);
+
+	if (!s)
+		return;
+	/* One by one: of a struct whose fields are partly constants clang 14 copies some, and loses the stores before. */
+	s->cause.context = CONTEXT_TRACEPOINT;
+	s->cause.source = cause->source;
+	s->cause.state = cause->state;
+	s->cause.skip = cause->skip;
+	s->cause.flags = cause->flags;
+	s->cause.probe = false;
+	s->cause.weight = cause->weight;
+	s->cause.aux = cause->aux;
+	bpf_tail_call(ctx, &tracepoint_samplers, 0);
 	s->busy = 0;
 }
 

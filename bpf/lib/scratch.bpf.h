@@ -169,9 +169,22 @@ struct sample_record {
 	struct kymo_probe room; /* for the one that follows the frames */
 };
 
+/* What made the sample, and what it stands for. */
+struct cause {
+	enum context context;
+	enum kymo_source source;
+	__u16 state; /* bits that the context knows */
+	__u16 skip;  /* leaf frames of the kernel stack that are ours */
+	__u16 flags; /* enum kymo_sample_flag */
+	bool probe;  /* the scratch holds what a probe told: a constant where the cause is made */
+	__u64 weight;
+	__u64 aux;
+};
+
 struct scratch {
 	__u32 busy;
 	__u32 pad;
+	struct cause cause; /* of a sample that another program takes (sample_hand_on) */
 	struct native_walk native;
 	struct mapping mapping;	      /* the last one found */
 	__u32 mapping_set;	      /* that of the current memory map */

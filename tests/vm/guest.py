@@ -23,6 +23,10 @@ RELEASE = os.uname().release
 BLOCK = 1 << 20
 WRITTEN, READ, HELD, LIMIT = 8 * BLOCK, 4 * BLOCK, 24 * BLOCK, 24 * BLOCK
 OOM_KILL, EXEC_STORM = 3, 4
+OTHER_CPU = pathlib.Path("/sys/devices/system/cpu/cpu1/online")
+KPROBES = pathlib.Path("/sys/kernel/debug/kprobes/enabled")
+FENTRY = pathlib.Path("/proc/sys/kernel/ftrace_enabled")
+LSM = pathlib.Path("/sys/kernel/security/lsm")
 
 PYTHON_LOAD = """
 import time
@@ -114,6 +118,26 @@ def io_stat(cgroup):
     return tuple(sum(int(n) for n in re.findall(rf"{word}=(\d+)", text)) for word in ("rbytes", "wbytes"))
 
 
+def runs_late(cpu):
+    """A program that begins on a CPU which is there no longer than a moment."""
+    os.sched_setaffinity(0, {cpu})
+    os.execv("/tests/busy", ["busy", "0.8"])
+
+
+def await_profile(recorder):
+    end = time.monotonic() + 90
+    while time.monotonic() < end and recorder.poll() is None:
+        if os.path.exists(PROFILE):
+            try:
+                # its first tick is there: all that comes is the recording's
+                if rows("SELECT count(*) FROM tick")[0][0] > 0:
+                    return
+            except sqlite3.Error:
+                pass
+        time.sleep(0.1)
+    raise Failed(f"kymo record did not begin: {recorder.stderr.read()[-300:] if recorder.stderr and recorder.poll() is not None else ''}")
+
+
 class Recording:
     """All that the tests look at, in one recording: starting kymo is most of the time here."""
 
@@ -127,7 +151,7 @@ class Recording:
         loads = []
         recorder = subprocess.Popen([KYMO, "record", "-q", "-a", "-o", PROFILE], stderr=subprocess.PIPE, text=True)
         try:
-            self.await_profile(recorder)
+            await_profile(recorder)
             # From here on: the verifier needs all of the machine.
             loads.append(subprocess.Popen(["/tests/busy", "120"]))
             loads.append(subprocess.Popen(["/usr/bin/python3", "-S", "-c", PYTHON_LOAD]))
@@ -140,19 +164,6 @@ class Recording:
             recorder.send_signal(signal.SIGINT)
             _, self.said = recorder.communicate(timeout=60)
         need(recorder.returncode == 0, f"kymo record: exit {recorder.returncode}: {self.said[-300:]}")
-
-    def await_profile(self, recorder):
-        end = time.monotonic() + 90
-        while time.monotonic() < end and recorder.poll() is None:
-            if os.path.exists(PROFILE):
-                try:
-                    # its first tick is there: all that comes is the recording's
-                    if rows("SELECT count(*) FROM tick")[0][0] > 0:
-                        return
-                except sqlite3.Error:
-                    pass
-            time.sleep(0.1)
-        raise Failed(f"kymo record did not begin: {recorder.stderr.read()[-300:] if recorder.poll() is not None else ''}")
 
     def happen(self):
         reader, writer = os.pipe()
@@ -275,12 +286,66 @@ def report(name, work):
         print(f"not ok {name}: {type(e).__name__ if not isinstance(e, Failed) else ''} {text[:900]}")
 
 
+def cpu_comes():
+    """A CPU that comes online while it records is sampled, and what its processes do is told."""
+    OTHER_CPU.write_text("0")
+    recorder = subprocess.Popen([KYMO, "record", "-q", "-a", "-s", "cpu", "-o", PROFILE])
+    try:
+        await_profile(recorder)
+        OTHER_CPU.write_text("1")
+        time.sleep(0.5)  # the CPUs are looked at ten times a second
+        late = child(lambda: runs_late(1))
+        _, _, usage = os.wait4(late, 0)
+    finally:
+        recorder.send_signal(signal.SIGINT)
+        recorder.wait(60)
+    need(OTHER_CPU.read_text().strip() == "1", "it is not online")
+    out = kymo("sql", "--csv", PROFILE, "SELECT sum(weight), count(*), sum(stack_end = 'whole') FROM sample_named "
+               f"WHERE source = 'cpu' AND pid = {late}").stdout.splitlines()[1]
+    seen, samples, whole = (int(float(n or 0)) for n in out.split(","))
+    used = usage.ru_utime + usage.ru_stime
+    print(f"# on the CPU that came: {seen / 1e9:.2f} of {used:.2f} s of CPU seen in {samples} samples, {whole} whole")
+    need(0.5 * used < seen / 1e9 < 1.5 * used, f"{seen} ns of {used} s")
+    need(whole > 0.5 * samples, f"{whole} of {samples} whole")
+
+
 def refused():
     r = kymo("record", "-q", "-o", PROFILE, "--", "/bin/true", check=False)
     need(r.returncode != 0 and f"Linux {RELEASE} is too old: kymo needs Linux 6.1 or later" in r.stderr,
          f"exit {r.returncode}: {r.stderr}")
     need(not os.path.exists(PROFILE), "a profile was left")
     print(f"# {r.stderr.strip()}")
+
+
+def refused_locked():
+    r = kymo("record", "-q", "-o", PROFILE, "--", "/bin/true", check=False)
+    need(r.returncode != 0 and "locked down to confidentiality" in r.stderr, f"exit {r.returncode}: {r.stderr}")
+    need(not os.path.exists(PROFILE), "a profile was left")
+    print(f"# {r.stderr.strip()}")
+
+
+def facilities():
+    """Of those that kymo does without."""
+    return {"kprobes": KPROBES.exists() and KPROBES.read_text().strip() == "1",
+            "fentry": FENTRY.exists() and FENTRY.read_text().strip() == "1",
+            "BPF LSM": LSM.exists() and "bpf" in LSM.read_text().split(",")}
+
+
+def bare():
+    """As on a host that has none of them: kprobes and ftrace switched off, lockdown, no BPF among the security modules."""
+    for switch in (KPROBES, FENTRY):
+        if switch.exists():
+            switch.write_text("0")
+    need(not any(facilities().values()), f"{facilities()}")
+    lockdown = pathlib.Path("/sys/kernel/security/lockdown")
+    lockdown.write_text("integrity")  # last: it forbids the switches
+    need("[integrity]" in lockdown.read_text(), lockdown.read_text())
+
+
+def present():
+    missing = [name for name, there in facilities().items() if not there]
+    if missing:
+        raise Skipped(f"this kernel has no {', no '.join(missing)}")
 
 
 def programs():
@@ -301,6 +366,16 @@ def main():
     if tuple(int(n) for n in RELEASE.split(".")[:2]) < (6, 1):
         report("refused", refused)
         return
+    if "kymo.locked" in sys.argv[1]:
+        report("refused", refused_locked)
+        return
+    if "kymo.cpus" in sys.argv[1]:
+        report("a CPU comes online", cpu_comes)
+        return
+    if "kymo.bare" in sys.argv[1]:
+        report("without kprobes, fentry, LSM", bare)
+    else:
+        report("with kprobes, fentry, LSM", present)
     if "kymo.short" not in sys.argv[1]:
         report("programs", programs)
     report("fields", fields)

@@ -13,7 +13,8 @@ import shutil
 import subprocess
 import tarfile
 
-FLAVOUR = "cloud-amd64"
+# Of the name behind "-": "6.12-rt". Cloud kernels are small, and have all that kymo needs.
+FLAVOURS = {"": "cloud-amd64", "rt": "rt-amd64"}
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 # Suites beside the machine's own: of the old release 5.10, of the next one the newest.
 SUITES = {"main": ["trixie-backports"], "security": ["bullseye-security"]}
@@ -64,15 +65,16 @@ class Apt:
         run("apt-get", "-q", *self.options, "-o", "APT::Sandbox::User=root", "update")
 
     def versions(self):
-        """series ("6.1") -> newest version of its packages ("6.1.0-50-cloud-amd64")"""
+        """name ("6.1", "6.12-rt") -> newest version of its packages ("6.1.0-50-cloud-amd64")"""
         found = {}
-        out = run("apt-cache", *self.options, "search", "--names-only", rf"^linux-image-[0-9].*-{FLAVOUR}$")
-        for version in re.findall(rf"^linux-image-(\d\S*[-+]\S*?-{FLAVOUR}) ", out, re.M):
-            # another release's kernel made for an older one
-            if not re.match(r"\d+\.\d+\.\d+", version) or ".deb" in version:
-                continue
-            series = ".".join(version.split(".")[:2])
-            found[series] = max(found.get(series, version), version, key=version_key)
+        for kind, flavour in FLAVOURS.items():
+            out = run("apt-cache", *self.options, "search", "--names-only", rf"^linux-image-[0-9].*-{flavour}$")
+            for version in re.findall(rf"^linux-image-(\d\S*[-+]\S*?-{flavour}) ", out, re.M):
+                # another release's kernel made for an older one
+                if not re.match(r"\d+\.\d+\.\d+", version) or ".deb" in version:
+                    continue
+                name = ".".join(version.split(".")[:2]) + (kind and f"-{kind}")
+                found[name] = max(found.get(name, version), version, key=version_key)
         return found
 
     def download(self, version, folder):
@@ -129,7 +131,7 @@ def cached(folder):
 
 
 def get(build, wanted):
-    """[(series, folder, version or None, reason)] in the order wanted."""
+    """{name: (folder, version or None, reason)} in the order wanted."""
     missing = [s for s in wanted if not cached(build / s)]
     problems = {}
     for extra in (False, True):
@@ -144,7 +146,7 @@ def get(build, wanted):
             problems.update({s: str(e) for s in missing})
             continue
         if extra and versions:
-            versions[NEWEST] = max(versions.values(), key=version_key)
+            versions[NEWEST] = max((v for n, v in versions.items() if "-" not in n), key=version_key)
         for series in list(missing):
             if series not in versions:
                 problems.setdefault(series, "no such package where apt looks")
@@ -155,4 +157,4 @@ def get(build, wanted):
             except (Unavailable, subprocess.SubprocessError) as e:
                 problems[series] = str(e)
     shutil.rmtree(build / "apt", ignore_errors=True)
-    return [(s, build / s, cached(build / s), problems.get(s)) for s in wanted]
+    return {s: (build / s, cached(build / s), problems.get(s)) for s in wanted}

@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "kern/state.h"
 
-#define CPUS_MAX 8192 /* CONFIG_NR_CPUS is at most that on x86-64 */
+#define CPUS_MAX   8192 /* CONFIG_NR_CPUS is at most that on x86-64 */
+#define ONLINE	   "/sys/devices/system/cpu/online"
+#define LIST_BYTES 65536
 
 /* "0-3,5": as /sys/devices/system/cpu/online has it. */
 int cpus_parse(const char *list, uint32_t **ret, size_t *ret_n)
@@ -47,7 +52,48 @@ int cpus_parse(const char *list, uint32_t **ret, size_t *ret_n)
 int cpus_online(uint32_t **ret, size_t *ret_n)
 {
 	_cleanup_(buf_release) struct buf text = { 0 };
-	int r = file_read(-1, "/sys/devices/system/cpu/online", 65536, &text);
+	int r = file_read(-1, ONLINE, LIST_BYTES, &text);
 
 	return r < 0 ? r : cpus_parse((const char *)text.data, ret, ret_n);
+}
+
+bool cpus_have(const uint32_t *cpus, size_t n, uint32_t cpu)
+{
+	for (size_t i = 0; i < n; i++)
+		if (cpus[i] == cpu)
+			return true;
+	return false;
+}
+
+int cpus_watch_open(struct cpus_watch *w)
+{
+	w->fd = open(ONLINE, O_RDONLY | O_CLOEXEC);
+	return w->fd < 0 ? -errno : file_reread(w->fd, LIST_BYTES, &w->seen);
+}
+
+void cpus_watch_close(struct cpus_watch *w)
+{
+	closep(&w->fd);
+	buf_release(&w->seen);
+	buf_release(&w->now);
+}
+
+int cpus_watch_changed(struct cpus_watch *w, uint32_t **ret, size_t *ret_n)
+{
+	int r = file_reread(w->fd, LIST_BYTES, &w->now);
+
+	if (r < 0)
+		return r;
+	if (w->now.size == w->seen.size && memcmp(w->now.data, w->seen.data, w->now.size) == 0)
+		return 0;
+	r = cpus_parse((const char *)w->now.data, ret, ret_n);
+	return r < 0 ? r : 1;
+}
+
+void cpus_watch_followed(struct cpus_watch *w)
+{
+	struct buf before = w->seen;
+
+	w->seen = w->now;
+	w->now = before;
 }

@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "kern/state.h"
 #include "kymo.skel.h"
@@ -25,7 +26,7 @@
 
 struct event_kind {
 	struct perf_event_attr attr;
-	struct bpf_program *program;
+	enum kymo_source source; /* tells the program */
 };
 
 /*
@@ -38,7 +39,7 @@ static struct event_kind clock_kind(const struct kern *k)
 	return (struct event_kind){ .attr = { .config = PERF_COUNT_SW_CPU_CLOCK,
 					      .sample_period = k->cpu_period_ns,
 					      .exclude_idle = 1 },
-				    .program = k->skeleton->progs.on_cpu_clock };
+				    .source = KYMO_SOURCE_CPU };
 }
 
 /* The page size is worked out for the program: no ring of perf's is there to hold it. */
@@ -47,7 +48,7 @@ static struct event_kind fault_kind(const struct kern *k, uint64_t config)
 	return (struct event_kind){ .attr = { .config = config,
 					      .sample_period = k->fault_period,
 					      .sample_type = PERF_SAMPLE_DATA_PAGE_SIZE },
-				    .program = k->skeleton->progs.on_fault };
+				    .source = KYMO_SOURCE_FAULT };
 }
 
 static size_t choose_kinds(const struct kern *k, struct event_kind kinds[KINDS_MAX])
@@ -63,16 +64,22 @@ static size_t choose_kinds(const struct kern *k, struct event_kind kinds[KINDS_M
 	return n;
 }
 
-static int keep_link(struct kern *k, struct bpf_link *link)
+static int keep_link(struct kern *k, uint32_t cpu, struct bpf_link *link)
 {
 	if (!link)
 		return -errno;
-	k->links[k->links_n++] = link;
+	if (array_reserve(&k->links, &k->links_cap, k->links_n + 1) < 0) {
+		bpf_link__destroy(link);
+		return -ENOMEM;
+	}
+	k->links[k->links_n++] = (struct event_link){ .link = link, .cpu = cpu };
 	return 0;
 }
 
 static int start_on_cpu(struct kern *k, const struct event_kind *kind, uint32_t cpu)
 {
+	const struct bpf_perf_event_opts options = { .sz = sizeof(options),
+						     .bpf_cookie = kind->source };
 	struct perf_event_attr attr = kind->attr;
 	_cleanup_close_ int fd = -1;
 	int r;
@@ -83,23 +90,68 @@ static int start_on_cpu(struct kern *k, const struct event_kind *kind, uint32_t 
 	fd = (int)syscall(SYS_perf_event_open, &attr, -1, (int)cpu, -1, PERF_FLAG_FD_CLOEXEC);
 	if (fd < 0)
 		return errno == ENODEV ? 0 : -errno; /* went offline meanwhile */
-	r = keep_link(k, bpf_program__attach_perf_event(kind->program, fd));
+	r = keep_link(k, cpu,
+		      bpf_program__attach_perf_event_opts(k->skeleton->progs.on_event, fd,
+							  &options));
 	if (r == 0)
 		(void)TAKE_FD(fd); /* the link's now */
 	return r;
 }
 
-static int start_all(struct kern *k, const uint32_t *cpus, size_t cpus_n)
+static bool has_cpu(const struct kern *k, uint32_t cpu)
+{
+	for (size_t i = 0; i < k->links_n; i++)
+		if (k->links[i].cpu == cpu)
+			return true;
+	return false;
+}
+
+/* Those of a CPU that went offline are dead: the kernel does not revive them when it comes back. */
+static void drop_gone(struct kern *k, const uint32_t *cpus, size_t n)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < k->links_n; i++) {
+		const struct event_link *l = &k->links[i];
+
+		if (l->cpu == EVENT_EVERYWHERE || cpus_have(cpus, n, l->cpu))
+			k->links[kept++] = *l;
+		else
+			bpf_link__destroy(l->link);
+	}
+	k->links_n = kept;
+}
+
+static void drop_cpu(struct kern *k, uint32_t cpu)
+{
+	while (k->links_n && k->links[k->links_n - 1].cpu == cpu)
+		bpf_link__destroy(k->links[--k->links_n].link);
+}
+
+/* All kinds, or none. */
+static int start_cpu(struct kern *k, uint32_t cpu)
 {
 	struct event_kind kinds[KINDS_MAX];
 	size_t kinds_n = choose_kinds(k, kinds);
 	int r = 0;
 
-	for (size_t kind = 0; kind < kinds_n; kind++)
-		for (size_t i = 0; i < cpus_n && r == 0; i++)
-			r = start_on_cpu(k, &kinds[kind], cpus[i]);
-	if (r == 0 && k->sources & KERN_SOURCE(KYMO_SOURCE_IO))
-		r = keep_link(k, bpf_program__attach(k->skeleton->progs.on_bio_queue));
+	for (size_t kind = 0; kind < kinds_n && r == 0; kind++)
+		r = start_on_cpu(k, &kinds[kind], cpu);
+	if (r < 0)
+		drop_cpu(k, cpu);
+	return r;
+}
+
+int events_follow(struct kern *k, const uint32_t *cpus, size_t n)
+{
+	int r = 0;
+
+	if (!k->sampling)
+		return 0;
+	drop_gone(k, cpus, n);
+	for (size_t i = 0; i < n && r == 0; i++)
+		if (!has_cpu(k, cpus[i]))
+			r = start_cpu(k, cpus[i]);
 	return r;
 }
 
@@ -111,10 +163,11 @@ int events_start(struct kern *k)
 
 	if (r < 0)
 		return r;
-	k->links = calloc(n * KINDS_MAX + 1, sizeof(struct bpf_link *));
-	if (!k->links)
-		return -ENOMEM;
-	r = start_all(k, cpus, n);
+	k->sampling = true;
+	r = events_follow(k, cpus, n);
+	if (r == 0 && k->sources & KERN_SOURCE(KYMO_SOURCE_IO))
+		r = keep_link(k, EVENT_EVERYWHERE,
+			      bpf_program__attach(k->skeleton->progs.on_bio_queue));
 	if (r < 0)
 		events_stop(k);
 	return r;
@@ -123,8 +176,9 @@ int events_start(struct kern *k)
 void events_stop(struct kern *k)
 {
 	for (size_t i = 0; i < k->links_n; i++)
-		bpf_link__destroy(k->links[i]);
+		bpf_link__destroy(k->links[i].link);
 	free(k->links);
 	k->links = NULL;
-	k->links_n = 0;
+	k->links_n = k->links_cap = 0;
+	k->sampling = false;
 }

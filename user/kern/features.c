@@ -9,6 +9,9 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
+#include "base/file.h"
+
 /* Added after the oldest headers that we build with (5.8). */
 #ifndef CAP_PERFMON
 #define CAP_PERFMON 38
@@ -17,7 +20,8 @@
 #define CAP_BPF 39
 #endif
 
-#define BTF_PATH "/sys/kernel/btf/vmlinux"
+#define BTF_PATH      "/sys/kernel/btf/vmlinux"
+#define LOCKDOWN_PATH "/sys/kernel/security/lockdown"
 
 static uint64_t effective_capabilities(void)
 {
@@ -38,6 +42,14 @@ static bool in_host_pid_namespace(void)
 	return n <= 0 || strcmp(target, "pid:[4026531836]") == 0;
 }
 
+static bool is_confidential(void)
+{
+	_cleanup_(buf_release) struct buf text = { 0 };
+
+	return file_read(-1, LOCKDOWN_PATH, 256, &text) == 0 &&
+	       strstr((const char *)text.data, "[confidentiality]");
+}
+
 int features_probe(struct features *ret)
 {
 	struct utsname host;
@@ -45,6 +57,8 @@ int features_probe(struct features *ret)
 	if (uname(&host) < 0)
 		return -errno;
 	*ret = (struct features){ .btf = access(BTF_PATH, F_OK) == 0,
+				  .confidential = is_confidential(),
+				  .usercopy_locks = usercopy_locks(host.release),
 				  .nested_pids = !in_host_pid_namespace(),
 				  .capabilities = effective_capabilities() };
 	snprintf(ret->release, sizeof(ret->release), "%s", host.release);
@@ -70,6 +84,30 @@ static int refuse(int error, char **ret_message, char *message, int length)
 {
 	*ret_message = length < 0 ? NULL : message;
 	return error;
+}
+
+/* What the kernel forbids or cannot do, whoever asks. */
+static int check_kernel(const struct features *f, char **ret_message)
+{
+	char *message = NULL;
+	int n;
+
+	if (f->confidential) {
+		n = asprintf(
+			&message,
+			"this kernel is locked down to confidentiality, so that no program may "
+			"read its memory: boot it with lockdown=integrity or none");
+		return refuse(-EPERM, ret_message, message, n);
+	}
+	if (f->usercopy_locks) {
+		n = asprintf(&message,
+			     "Linux %s can lock up when memory is read in an interrupt (hardened "
+			     "usercopy, before Linux 6.4): update it, or boot it with "
+			     "hardened_usercopy=off",
+			     f->release);
+		return refuse(-EOPNOTSUPP, ret_message, message, n);
+	}
+	return 0;
 }
 
 int features_check(const struct features *f, char **ret_message)
@@ -103,7 +141,7 @@ int features_check(const struct features *f, char **ret_message)
 			     BTF_PATH);
 		return refuse(-EOPNOTSUPP, ret_message, message, n);
 	}
-	return 0;
+	return check_kernel(f, ret_message);
 }
 
 /* The verifier's verdict is the last line before its statistics ("processed N insns ..."). */

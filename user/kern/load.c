@@ -79,10 +79,10 @@ static int configure(struct kern *k, const struct kern_options *o)
 	bpf_program__set_autoload(skeleton->progs.on_switch, !o->threads);
 	bpf_program__set_autoload(skeleton->progs.on_oom_victim, !o->threads);
 	bpf_program__set_autoload(skeleton->progs.on_sweep, !o->threads);
-	bpf_program__set_autoload(skeleton->progs.on_cpu_clock,
-				  k->sources & KERN_SOURCE(KYMO_SOURCE_CPU));
-	bpf_program__set_autoload(skeleton->progs.on_fault,
-				  k->sources & KERN_SOURCE(KYMO_SOURCE_FAULT));
+	bpf_program__set_autoload(skeleton->progs.on_event,
+				  k->sources & (KERN_SOURCE(KYMO_SOURCE_CPU) |
+						KERN_SOURCE(KYMO_SOURCE_FAULT)));
+	bpf_program__set_autoload(skeleton->progs.on_tracepoint_sample, !o->threads);
 	bpf_program__set_autoload(skeleton->progs.on_bio_queue,
 				  k->sources & KERN_SOURCE(KYMO_SOURCE_IO));
 	return bpf_map__set_max_entries(skeleton->maps.records,
@@ -117,12 +117,24 @@ static int attach(struct bpf_program *program, struct bpf_link **ret)
 	return *ret ? 0 : -errno;
 }
 
+/* The one that takes the samples of raw tracepoints, where they look for it. */
+static int set_tracepoint_sampler(struct kymo_bpf *skeleton)
+{
+	int fd = bpf_program__fd(skeleton->progs.on_tracepoint_sample);
+	uint32_t key = 0;
+
+	return bpf_map_update_elem(bpf_map__fd(skeleton->maps.tracepoint_samplers), &key, &fd,
+				   BPF_ANY) < 0
+		       ? -errno
+		       : 0;
+}
+
 /* Births of followed processes, deaths of all: before the first is named. */
 static int attach_all(struct kern *k, const struct kern_options *o)
 {
-	int r = 0;
+	int r = set_tracepoint_sampler(k->skeleton);
 
-	if (o->filter)
+	if (r == 0 && o->filter)
 		r = attach(k->skeleton->progs.on_fork, &k->skeleton->links.on_fork);
 	if (r == 0)
 		r = attach(k->skeleton->progs.on_exec, &k->skeleton->links.on_exec);
@@ -173,7 +185,9 @@ static int open_rings(struct kern *k, char **ret_message)
 	int r;
 
 	k->ring = ring_buffer__new(bpf_map__fd(k->skeleton->maps.records), ring_on_record, k, NULL);
-	r = k->ring ? sideband_open(&k->sideband) : -errno;
+	r = k->ring ? cpus_watch_open(&k->cpus) : -errno;
+	if (r == 0)
+		r = sideband_open(&k->sideband);
 	if (r < 0 &&
 	    asprintf(ret_message, "cannot open perf events for what processes do: %s%s",
 		     strerror(-r), r == -EACCES || r == -EPERM ? " (run it with sudo)" : "") < 0)
@@ -196,7 +210,7 @@ int kern_open(const struct kern_options *options, struct kern **ret, char **ret_
 	k = calloc(1, sizeof(*k));
 	if (!k)
 		return -ENOMEM;
-	k->stats_fd = -1;
+	k->stats_fd = k->cpus.fd = -1;
 	k->sources = options->sources ? options->sources : KERN_SOURCE(KYMO_SOURCE_CPU);
 	k->cpu_period_ns = options->cpu_period_ns;
 	k->fault_period = options->fault_period ? options->fault_period : KERN_FAULT_PERIOD;
@@ -228,6 +242,7 @@ void kern_close(struct kern *k)
 	unwind_close(k);
 	kymo_bpf__destroy(k->skeleton);
 	order_release(&k->order);
+	cpus_watch_close(&k->cpus);
 	if (k->stats_fd >= 0)
 		close(k->stats_fd);
 	free(k);
@@ -235,7 +250,7 @@ void kern_close(struct kern *k)
 
 int kern_start(struct kern *k)
 {
-	if (k->links)
+	if (k->sampling)
 		return -EALREADY;
 	probes_switch(k, true);
 	return events_start(k);

@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/cleanup.h"
+#include "base/clock.h"
 #include "kern/decode.h"
 #include "kern/state.h"
 
@@ -120,12 +122,37 @@ static void deliver(void *context, enum order_kind kind, void *data, size_t size
 		deliver_sample(k, &sample);
 }
 
+/* What happened on a CPU before its ring was there is read from /proc, as after a loss. */
+static void tell_lost(struct kern *k)
+{
+	const struct process_event event = { .kind = PROCESS_LOST,
+					     .time_ns = clock_mono_ns(),
+					     .path = "" };
+
+	ring_on_event(k, &event);
+}
+
+/* Where there is no memory or no descriptor for it: at the next poll. */
+static void follow_cpus(struct kern *k, const uint32_t *cpus, size_t n)
+{
+	int came = sideband_follow(k->sideband, cpus, n);
+
+	if (came > 0)
+		tell_lost(k);
+	if (came >= 0 && events_follow(k, cpus, n) == 0)
+		cpus_watch_followed(&k->cpus);
+}
+
 int kern_poll(struct kern *k, uint64_t until_ns, const struct kern_handler *handler)
 {
-	int r;
+	_cleanup_free_ uint32_t *cpus = NULL;
+	size_t n = 0;
+	int changed = cpus_watch_changed(&k->cpus, &cpus, &n), r;
 
 	k->handler = handler;
 	sideband_drain(k->sideband, ring_on_event, k);
+	if (changed > 0)
+		follow_cpus(k, cpus, n);
 	r = ring_buffer__consume(k->ring);
 	if (r >= 0)
 		r = order_deliver(&k->order, until_ns, deliver, k);

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "kern/decode.h"
 #include "kern/state.h"
@@ -22,13 +23,14 @@
 
 struct ring {
 	int fd;
+	uint32_t cpu;
 	struct perf_event_mmap_page *meta; /* one page, then RING_BYTES of records */
 	size_t mapped;
 };
 
 struct sideband {
 	struct ring *rings;
-	size_t rings_n;
+	size_t rings_n, rings_cap;
 	struct sideband_stats stats;
 	uint64_t record[RECORD_MAX / 8]; /* one that wraps around, in one piece */
 };
@@ -58,12 +60,16 @@ static int open_event(uint32_t cpu)
 
 static int ring_open(struct sideband *s, uint32_t cpu)
 {
-	struct ring *ring = &s->rings[s->rings_n];
 	_cleanup_close_ int fd = open_event(cpu);
+	struct ring *ring;
 	void *mapped;
 
 	if (fd < 0)
 		return fd == -ENODEV ? 0 : fd; /* went offline meanwhile */
+	if (array_reserve(&s->rings, &s->rings_cap, s->rings_n + 1) < 0)
+		return -ENOMEM;
+	ring = &s->rings[s->rings_n];
+	ring->cpu = cpu;
 	ring->mapped = (size_t)sysconf(_SC_PAGESIZE) + RING_BYTES;
 	mapped = mmap(NULL, ring->mapped, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (mapped == MAP_FAILED)
@@ -71,7 +77,38 @@ static int ring_open(struct sideband *s, uint32_t cpu)
 	ring->meta = mapped;
 	ring->fd = TAKE_FD(fd);
 	s->rings_n++;
-	return 0;
+	return 1;
+}
+
+static void ring_close(struct ring *ring)
+{
+	munmap(ring->meta, ring->mapped);
+	close(ring->fd);
+}
+
+static bool has_ring(const struct sideband *s, uint32_t cpu)
+{
+	for (size_t i = 0; i < s->rings_n; i++)
+		if (s->rings[i].cpu == cpu)
+			return true;
+	return false;
+}
+
+int sideband_follow(struct sideband *s, const uint32_t *cpus, size_t n)
+{
+	int came = 0, r = 0;
+
+	for (size_t i = s->rings_n; i-- > 0;) {
+		if (cpus_have(cpus, n, s->rings[i].cpu))
+			continue;
+		ring_close(&s->rings[i]);
+		s->rings[i] = s->rings[--s->rings_n];
+	}
+	for (size_t i = 0; i < n && r >= 0; i++) {
+		r = has_ring(s, cpus[i]) ? 0 : ring_open(s, cpus[i]);
+		came |= r > 0;
+	}
+	return r < 0 ? r : came;
 }
 
 int sideband_open(struct sideband **ret)
@@ -86,11 +123,7 @@ int sideband_open(struct sideband **ret)
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return -ENOMEM;
-	s->rings = calloc(n, sizeof(*s->rings));
-	if (!s->rings)
-		r = -ENOMEM;
-	for (size_t i = 0; i < n && r == 0; i++)
-		r = ring_open(s, cpus[i]);
+	r = sideband_follow(s, cpus, n);
 	if (r < 0) {
 		sideband_close(s);
 		return r;
@@ -103,10 +136,8 @@ void sideband_close(struct sideband *s)
 {
 	if (!s)
 		return;
-	for (size_t i = 0; i < s->rings_n; i++) {
-		munmap(s->rings[i].meta, s->rings[i].mapped);
-		close(s->rings[i].fd);
-	}
+	for (size_t i = 0; i < s->rings_n; i++)
+		ring_close(&s->rings[i]);
 	free(s->rings);
 	free(s);
 }

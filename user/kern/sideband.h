@@ -6,6 +6,7 @@
 #ifndef KYMO_KERN_SIDEBAND_H
 #define KYMO_KERN_SIDEBAND_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "model/process.h"
@@ -19,6 +20,11 @@ void sideband_close(struct sideband *s); /* NULL is allowed */
 typedef void (*sideband_fn)(void *context, const struct process_event *event);
 /* Empties all rings, in order per CPU. The event is valid during the call. */
 void sideband_drain(struct sideband *s, sideband_fn deliver, void *context);
+/*
+ * The CPUs that are online now are others than before: rings come and go, which are to be drained before. 1: some came, and what
+ * happened on their CPUs before is not told; 0; -errno.
+ */
+int sideband_follow(struct sideband *s, const uint32_t *cpus, size_t n);
 
 struct sideband_stats {
 	uint64_t lost, malformed;

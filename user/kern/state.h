@@ -15,6 +15,19 @@ struct kymo_bpf;
 struct tables;
 struct probes;
 
+/* An attached event; of no CPU: EVENT_EVERYWHERE. */
+struct event_link {
+	struct bpf_link *link;
+	uint32_t cpu;
+};
+#define EVENT_EVERYWHERE UINT32_MAX
+
+/* cpus.c */
+struct cpus_watch {
+	int fd;
+	struct buf seen, now; /* the list's text, as it was followed, and is */
+};
+
 struct kern {
 	struct kymo_bpf *skeleton;
 	struct ring_buffer *ring;
@@ -22,8 +35,10 @@ struct kern {
 	struct probes *probes; /* attached ones */
 	struct sideband *sideband;
 	struct order order;
-	struct bpf_link **links; /* an event per CPU and kind, a tracepoint: while it samples */
-	size_t links_n;
+	struct cpus_watch cpus;
+	struct event_link *links; /* an event per CPU and kind, a tracepoint: while it samples */
+	size_t links_n, links_cap;
+	bool sampling;
 	uint32_t sources;
 	uint64_t cpu_period_ns;
 	uint32_t fault_period;
@@ -36,6 +51,8 @@ struct kern {
 
 /* events.c: what samples, attached: events on every online CPU, the tracepoint. 0 or -errno, nothing attached then. */
 int events_start(struct kern *k);
+/* The CPUs that are online now are others than before: theirs come and go. 0 or -errno. */
+int events_follow(struct kern *k, const uint32_t *cpus, size_t n);
 /* Stops and closes all. */
 void events_stop(struct kern *k);
 
@@ -58,5 +75,13 @@ void probes_switch(struct kern *k, bool on);
 /* cpus.c: numbers of the online CPUs, malloced. 0 or -errno. */
 int cpus_online(uint32_t **ret, size_t *ret_n);
 int cpus_parse(const char *list, uint32_t **ret, size_t *ret_n);
+bool cpus_have(const uint32_t *cpus, size_t n, uint32_t cpu);
+
+/* The online CPUs from here on. 0 or -errno. */
+int cpus_watch_open(struct cpus_watch *w);
+void cpus_watch_close(struct cpus_watch *w);
+/* 1: they are others than those of cpus_watch_followed, malloced in *ret; 0; -errno. */
+int cpus_watch_changed(struct cpus_watch *w, uint32_t **ret, size_t *ret_n);
+void cpus_watch_followed(struct cpus_watch *w);
 
 #endif

@@ -9,6 +9,7 @@
 #include <linux/capability.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "kern/features.h"
 #include "kern/state.h"
@@ -46,6 +47,36 @@ static void test_check(void **state)
 	f.capabilities = ALL;
 	f.btf = false;
 	refused(&f, -EOPNOTSUPP, "CONFIG_DEBUG_INFO_BTF");
+	f.btf = true;
+	f.confidential = true;
+	refused(&f, -EPERM, "lockdown=integrity");
+	f.confidential = false;
+	f.usercopy_locks = true;
+	refused(&f, -EOPNOTSUPP, "hardened_usercopy=off");
+}
+
+/* What a kernel that locks up looks like: its function calls the check, by a distance back or forth. */
+static void test_usercopy(void **state)
+{
+	/* push rbp; call +16 */
+	static const uint8_t forth[] = { 0x55, 0xe8, 16, 0, 0, 0, 0xc3 };
+	/* call -32; the distance ends where the code does */
+	static const uint8_t back[] = { 0xe8, 0xe0, 0xff, 0xff, 0xff };
+	const uint64_t at = 0xffffffff81000000;
+
+	(void)state;
+	assert_true(usercopy_calls(forth, sizeof(forth), at, at + 6 + 16));
+	assert_false(usercopy_calls(forth, sizeof(forth), at, at + 6 + 17));
+	assert_true(usercopy_calls(back, sizeof(back), at, at + 5 - 32));
+	assert_false(usercopy_calls(back, sizeof(back) - 1, at, at + 5 - 32));
+	assert_true(usercopy_switched_off("quiet hardened_usercopy=off"));
+	assert_true(usercopy_switched_off("hardened_usercopy=0 quiet"));
+	assert_false(usercopy_switched_off("hardened_usercopy=on quiet"));
+	assert_false(usercopy_switched_off("quiet x.hardened_usercopy=off"));
+	assert_false(usercopy_switched_off(""));
+	/* Mended, whatever the code of this host is. */
+	assert_false(usercopy_locks("6.4.0"));
+	assert_false(usercopy_locks("7.1"));
 }
 
 static void test_versions(void **state)
@@ -116,13 +147,42 @@ static void test_cpus(void **state)
 	cpus("99999999999999999999", -EBADMSG, 0, 0);
 }
 
+/* A CPU that came online makes the list another one, once it has been followed the same. */
+static void test_cpus_watch(void **state)
+{
+	char path[] = "/tmp/kymo-cpus-XXXXXX";
+	int fd = mkstemp(path);
+	struct cpus_watch w = { .fd = fd };
+	uint32_t *list = NULL;
+	size_t n = 0;
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(pwrite(fd, "0\n", 2, 0), 2);
+	assert_int_equal(cpus_watch_changed(&w, &list, &n), 1);
+	assert_int_equal(n, 1);
+	free(list);
+	cpus_watch_followed(&w);
+	assert_int_equal(cpus_watch_changed(&w, &list, &n), 0);
+	assert_int_equal(pwrite(fd, "0-1\n", 4, 0), 4);
+	for (int i = 0; i < 2; i++) { /* until it has been followed */
+		assert_int_equal(cpus_watch_changed(&w, &list, &n), 1);
+		assert_int_equal(n, 2);
+		assert_true(cpus_have(list, n, 1) && !cpus_have(list, n, 2));
+		free(list);
+	}
+	cpus_watch_followed(&w);
+	assert_int_equal(cpus_watch_changed(&w, &list, &n), 0);
+	cpus_watch_close(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_check),
-		cmocka_unit_test(test_versions),
-		cmocka_unit_test(test_verifier_reason),
-		cmocka_unit_test(test_cpus),
+		cmocka_unit_test(test_check),	 cmocka_unit_test(test_usercopy),
+		cmocka_unit_test(test_versions), cmocka_unit_test(test_verifier_reason),
+		cmocka_unit_test(test_cpus),	 cmocka_unit_test(test_cpus_watch),
 	};
 
 	return cmocka_run_group_tests_name("kern/features", tests, NULL, NULL);
