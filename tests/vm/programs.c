@@ -13,6 +13,7 @@
 
 #define PROGRAMS_MAX 32
 #define LOG_BYTES    65536
+#define SHOWN_BYTES  700
 /* BPF_LOG_STATS of the kernel's include/linux/bpf_verifier.h: the totals alone. */
 #define LOG_STATS 4
 
@@ -34,9 +35,48 @@ static void print_program(const char *name, const char *log)
 	       number_behind(log, "verification time "));
 }
 
+/* The end of what the verifier says of the first program that it refused: with statistics alone it says nothing. */
+static void explain(const char *path, const char *refused)
+{
+	static char log[16 << 20];
+	struct bpf_object *object = bpf_object__open(path);
+	struct bpf_program *program;
+	size_t size;
+
+	if (!object)
+		return;
+	bpf_object__for_each_program(program, object)
+	{
+		bpf_program__set_autoload(program, !strcmp(bpf_program__name(program), refused));
+		bpf_program__set_log_level(program, 1);
+		bpf_program__set_log_buf(program, log, sizeof(log));
+	}
+	(void)bpf_object__load(object);
+	bpf_object__close(object);
+	size = strlen(log);
+	fprintf(stderr, "%s\n", size > SHOWN_BYTES ? log + size - SHOWN_BYTES : log);
+}
+
+/* The name of the last that was tried; loading ends with the first that is refused. */
+static const char *print_programs(struct bpf_object *object, char logs[][LOG_BYTES])
+{
+	struct bpf_program *program;
+	const char *last = "";
+	size_t n = 0;
+
+	bpf_object__for_each_program(program, object)
+	{
+		print_program(bpf_program__name(program), logs[n]);
+		if (logs[n++][0])
+			last = bpf_program__name(program);
+	}
+	return last;
+}
+
 int main(int argc, char **argv)
 {
 	static char logs[PROGRAMS_MAX][LOG_BYTES];
+	const char *path = argc > 1 ? argv[1] : "kymo.bpf.o", *last;
 	struct bpf_object *object;
 	struct bpf_program *program;
 	uint64_t begun, took;
@@ -44,7 +84,7 @@ int main(int argc, char **argv)
 	int r;
 
 	libbpf_set_print(no_print);
-	object = bpf_object__open(argc > 1 ? argv[1] : "kymo.bpf.o");
+	object = bpf_object__open(path);
 	if (!object)
 		return 1;
 	bpf_object__for_each_program(program, object)
@@ -57,10 +97,10 @@ int main(int argc, char **argv)
 	begun = clock_mono_ns();
 	r = bpf_object__load(object);
 	took = clock_mono_ns() - begun;
-	n = 0;
-	bpf_object__for_each_program(program, object)
-		print_program(bpf_program__name(program), logs[n++]);
+	last = print_programs(object, logs);
 	printf("loaded %lu\n", took / 1000);
+	if (r < 0)
+		explain(path, last);
 	bpf_object__close(object);
 	return r < 0;
 }

@@ -2,8 +2,9 @@
 /*
  * Kernels with CONFIG_HARDENED_USERCOPY check what a copy from user memory goes to; since 0aef499f3172 (5.18) that takes
  * the lock of the list of vmalloc areas. Until d319f344561d (6.4, and stable kernels that have it) the copy
- * of bpf_probe_read_user was checked, too: in an interrupt of code that holds the lock the CPU waits for itself. Which of
- * the kernels before 6.4 have been mended, no version tells: their code does.
+ * of bpf_probe_read_user took it, too: in an interrupt of code that holds the lock the CPU waits for itself. Which of
+ * the kernels before 6.4 have been mended, no version tells. Their code does: with the same change
+ * copy_from_user_nofault began to call nmi_uaccess_okay.
  */
 #include <elf.h>
 #include <errno.h>
@@ -65,7 +66,7 @@ static bool is_old(const char *release)
 }
 
 struct addresses {
-	uint64_t copy, copy_end, check;
+	uint64_t copy, copy_end, check, okay;
 };
 
 /* One pass over the kernel's symbols, which are not in the order of their addresses. */
@@ -81,6 +82,8 @@ static void look(FILE *symbols, struct addresses *a)
 			a->copy = at;
 		else if (strcmp(name, "__check_object_size") == 0)
 			a->check = at;
+		else if (strcmp(name, "nmi_uaccess_okay") == 0)
+			a->okay = at;
 		if (a->copy && at > a->copy && at < a->copy_end)
 			a->copy_end = at;
 	}
@@ -134,7 +137,8 @@ bool usercopy_locks(const char *release)
 	if (!is_old(release) || !find_addresses(&a))
 		return false;
 	size = a.copy_end - a.copy < sizeof(code) ? a.copy_end - a.copy : sizeof(code);
-	if (read_code(a.copy, code, size) < 0 || !usercopy_calls(code, size, a.copy, a.check))
+	if (read_code(a.copy, code, size) < 0 || !usercopy_calls(code, size, a.copy, a.check) ||
+	    usercopy_calls(code, size, a.copy, a.okay))
 		return false;
 	return file_read(-1, "/proc/cmdline", 65536, &options) < 0 ||
 	       !usercopy_switched_off((const char *)options.data);
