@@ -107,7 +107,7 @@ static __always_inline void begin(struct task_struct *task, struct mm_struct *mm
 
 /* No part of on_python_probe, on whose stack the walk stands: before 6.2 all frames have 512 bytes together. */
 static __noinline void on_start(struct pt_regs *ctx, const struct kymo_probe_site *site,
-				     struct task_struct *task, struct mm_struct *mm)
+				struct task_struct *task, struct mm_struct *mm)
 {
 	struct probe_thread *t = thread_enter(task, mm);
 	__s64 generation = -1;

@@ -119,6 +119,7 @@ struct python_walk {
 	__u64 futex; /* what the thread waits on in futex(2), else 0: set with the registers */
 	__u64 thread_state;
 	__u64 frame;	   /* the next frame to emit; 0 = none left */
+	__u64 at;	   /* the one that is being emitted */
 	__u64 code;	   /* its code object */
 	__u32 generation;  /* of that code object */
 	__u32 active;	   /* python_begin found a thread state with frames */

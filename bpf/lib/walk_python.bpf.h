@@ -318,14 +318,13 @@ static __always_inline int python_identify(struct scratch *s, __u32 slot)
 }
 
 /* 0, or 1 where the walk ends. */
-static __always_inline int python_emit(struct scratch *s, __u32 slot, __u64 frame,
-				       __u64 instruction)
+static __always_inline int python_emit(struct scratch *s, __u32 slot, __u64 instruction)
 {
 	int r = python_identify(s, slot);
 
 	if (r)
 		return r > 0;
-	s->python.root = frame;
+	s->python.root = s->python.at;
 	s->python.root_code = s->python.code;
 	if (frame_add_python(s, s->python.code, s->python.generation,
 			     python_instruction(s, instruction)))
@@ -337,7 +336,7 @@ static __always_inline int python_emit(struct scratch *s, __u32 slot, __u64 fram
 __weak __noinline int python_step(__u32 slot)
 {
 	struct scratch *s = scratch_get(slot);
-	__u64 instruction, previous, frame;
+	__u64 instruction, previous;
 	bool boundary, outermost;
 
 	if (!s)
@@ -353,14 +352,15 @@ __weak __noinline int python_step(__u32 slot)
 	previous = head_u64(s, s->layout.frame_previous);
 	instruction = head_u64(s, s->layout.frame_instruction);
 	s->python.code = head_u64(s, s->layout.frame_code) & ~KYMO_PYTHON_TAG_BITS;
-	frame = s->python.frame;
+	/* Not on the stack: before 6.2 all frames of the deepest call have 512 bytes together. */
+	s->python.at = s->python.frame;
 	/* From 3.12 on the boundary lies in the C frame of its eval loop. */
 	if (boundary && s->layout.boundary == KYMO_PYTHON_BOUNDARY_OWNER)
-		s->python.loop = frame;
+		s->python.loop = s->python.at;
 	s->python.frame = previous;
 	/* From 3.12 on the boundary is a shim. */
 	if ((s->layout.boundary != KYMO_PYTHON_BOUNDARY_OWNER || !boundary) &&
-	    python_emit(s, slot, frame, instruction))
+	    python_emit(s, slot, instruction))
 		return 1;
 	s->python.done = !previous;
 	if (!previous && !outermost)
