@@ -110,7 +110,7 @@ def test_stacks_that_a_program_knows(kymo, words, mode, tmp_path):
 
 def test_many_threads_by_name(kymo):
     """200 threads of which 4 run: each by its name, whole, with the frames that its name tells; none is ever stopped."""
-    with Started([sys.executable, PYTHON / "many.py", 60], until="ready", stdin=subprocess.PIPE) as load:
+    with Started([sys.executable, PYTHON / "many.py", 600], until="ready", stdin=subprocess.PIPE) as load:
         for _ in range(3):
             threads = dump(kymo, load.pid)[load.pid]
             names = [t["name"] for t in threads]
@@ -154,3 +154,55 @@ def test_a_zombie(kymo):
         time.sleep(0.01)
     refused(kymo.run("dump", "-p", pid, check=False), str(pid), "no such process")
     os.waitpid(pid, 0)
+
+
+# ---- memory that is not to be trusted ----
+
+def test_memory_that_never_comes(kymo, compiled, tmp_path):
+    """Its stack lies in a file whose system does not answer: it is given up, and others are not held up."""
+    if not os.path.exists("/dev/fuse"):
+        pytest.skip("no /dev/fuse")
+    (tmp_path / "m").mkdir()
+    (tmp_path / "large").write_bytes(open("/bin/sleep", "rb").read() + bytes(2 << 20))
+    script = (f"{sys.executable} {PYTHON / 'fuse.py'} {tmp_path}/m {tmp_path}/large read 60 & fuse=$!\n"
+              f"until [ -e {tmp_path}/m/program ]; do sleep 0.05; done\n"
+              f"echo $fuse; {compiled('hang.c')} {tmp_path}/m/program")
+    with Started(["unshare", "--mount", "sh", "-c", script], until="ready") as shell, \
+            Started([sys.executable, PYTHON / "known.py", "plain"], until="ready") as load:
+        fuse = int(shell.lines[0])
+        try:
+            hanging = next(int(p) for p in children(shell.pid) if int(p) != fuse)
+            start = time.monotonic()
+            found = dump(kymo, hanging, load.pid)
+            print(f"{time.monotonic() - start:.1f} s")
+            assert [t["stack"] for t in found[hanging]] == ["unread"]
+            assert len(found[load.pid]) == 3 and all(t["end"] == "whole" for t in found[load.pid])
+            assert "did not come to an end" in kymo.run("dump", "-p", hanging).stdout
+            os.kill(hanging, signal.SIGKILL)
+        finally:
+            for child in children(fuse):
+                os.kill(child, signal.SIGKILL)
+
+
+def children(pid):
+    return [int(p) for p in open(f"/proc/{pid}/task/{pid}/children").read().split()]
+
+
+def test_frames_that_change_at_random(kymo, compiled):
+    """Its memory is overwritten while it is read: each dump comes to its end, and says what it found."""
+    library = compiled("scribble.c", "-shared", "-fPIC")
+    with Started([sys.executable, PYTHON / "scribble.py", library, 8], stderr=subprocess.DEVNULL) as load:
+        for _ in range(4):
+            r = kymo.run("dump", "--json", "-p", load.pid, check=False)
+            assert r.returncode == 0 or load.process.poll() is not None, r.stderr
+
+
+def test_processes_that_come_and_go(kymo):
+    """None of those that end meanwhile is an error."""
+    with Started(["sh", "-c", "end=$(($(date +%s) + 12)); while [ $(date +%s) -lt $end ]; do sh -c 'sleep 0.01 & wait'; done"]) as load:
+        for _ in range(2):
+            processes = json.loads(kymo.run("dump", "-a", "--json").stdout)["processes"]
+            pids = [p["pid"] for p in processes]
+            assert load.pid in pids and os.getpid() in pids and len(set(pids)) == len(pids)
+            assert not any(f["kind"] == "python" for p in processes if p["comm"] == "sh" for t in p["threads"] for f in t["frames"])
+        assert not load.process.poll()

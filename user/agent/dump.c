@@ -16,6 +16,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "worker/options.h"
 
 /* Of the clock, while threads are looked at: whoever runs is met within two of its ticks. */
 #define CLOCK_HZ 997
@@ -92,11 +93,15 @@ int dump_drain(struct dumper *d)
 
 static int open_parts(struct dumper *d)
 {
+	struct worker_options worker = worker_defaults;
 	struct resolve_parts parts;
 	int r = merge_new(NULL, &d->merge);
 
+	worker.cache = PIPELINE_CACHE_FOLDER;
+	worker.all_hurried = true;
+
 	if (r == 0)
-		r = worker_new(PIPELINE_CACHE_FOLDER, &d->worker);
+		r = worker_new_with(&worker, &d->worker);
 	if (r == 0)
 		r = files_new(d->kern, d->merge, d->worker, NULL, &d->files);
 	if (r == 0)
@@ -224,14 +229,31 @@ struct pids {
 	int error;
 };
 
-/* Each once: threads of a process come together. */
+static int compare_pids(const void *pa, const void *pb)
+{
+	uint32_t a = *(const uint32_t *)pa, b = *(const uint32_t *)pb;
+
+	return a < b ? -1 : a > b;
+}
+
+/* Each process once: the kernel tells of threads by their ids. */
+static void pids_sort(struct pids *p)
+{
+	size_t n = 0;
+
+	if (p->n)
+		qsort(p->items, p->n, sizeof(*p->items), compare_pids);
+	for (size_t i = 0; i < p->n; i++)
+		if (!n || p->items[n - 1] != p->items[i])
+			p->items[n++] = p->items[i];
+	p->n = n;
+}
+
 static void on_any_thread(void *data, const struct kymo_standing *thread)
 {
 	struct pids *p = data;
 
-	if (thread->flags & KYMO_STANDING_KERNEL ||
-	    (p->n && p->items[p->n - 1] == thread->who.pid) ||
-	    thread->who.pid == (uint32_t)getpid())
+	if (thread->flags & KYMO_STANDING_KERNEL || thread->who.pid == (uint32_t)getpid())
 		return;
 	if (array_reserve(&p->items, &p->cap, p->n + 1) < 0)
 		p->error = -ENOMEM;
@@ -265,6 +287,7 @@ static int take_all(struct dumper *d)
 
 	if (r == 0)
 		r = all.error;
+	pids_sort(&all);
 	for (size_t i = 0; i < all.n && r == 0; i++) {
 		r = dump_take(d, all.items[i]);
 		/* Ended meanwhile, or not for us: the others are. */

@@ -49,6 +49,18 @@ static int answer(void *data, const void *record, size_t size)
 	return 0;
 }
 
+/* It may outlive the dump, and is not to hold what that writes to, or the kernel side. */
+static void close_others(int a, int b)
+{
+	unsigned low = (unsigned)(a < b ? a : b), high = (unsigned)(a < b ? b : a);
+
+	if (low > 0)
+		(void)close_range(0, low - 1, 0);
+	if (high > low + 1)
+		(void)close_range(low + 1, high - 1, 0);
+	(void)close_range(high + 1, ~0U, 0);
+}
+
 _Noreturn static void serve(struct walker *w, const struct walk_process *process, int memory_fd,
 			    int fd)
 {
@@ -60,6 +72,7 @@ _Noreturn static void serve(struct walker *w, const struct walk_process *process
 	} thread;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	close_others(memory_fd, fd);
 	p.data = &serving;
 	p.read = read_memory;
 	p.output = answer;

@@ -414,5 +414,9 @@ int dump_take(struct dumper *d, uint32_t pid)
 	if (r < 0)
 		return r == -ENOENT ? -ESRCH : r;
 	r = rounds(&t);
-	return r < 0 ? r : hand_over(&t, proc);
+	/* Events that came meanwhile may have moved it. */
+	proc = r == 0 ? proc_find(d->procs, &t.threads[0].at.head.who) : NULL;
+	if (!proc)
+		return r < 0 ? r : -ENOMEM;
+	return hand_over(&t, proc);
 }

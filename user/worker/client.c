@@ -17,6 +17,7 @@ void client_init(struct client *c, const struct worker_options *o, int stop_fd)
 	helper_init(&c->opener, o->executable, o->opener, o->opener_timeout_ns, stop_fd);
 	helper_init(&c->parser, o->executable, o->parser, o->parser_timeout_ns, stop_fd);
 	suspects_init(&c->suspects);
+	c->all_hurried = o->all_hurried;
 	c->disk.dir = -1;
 	if (o->cache)
 		(void)disk_cache_open(&c->disk, o->cache, CACHE_BYTES_MAX);
@@ -190,7 +191,7 @@ static int parse_part(struct client *c, const struct job *job, const struct file
 			fd, &deadline);
 
 	if (r == 0)
-		helper_hurry(&c->parser, worker_job_is_hurried(job->kind));
+		helper_hurry(&c->parser, c->all_hurried || worker_job_is_hurried(job->kind));
 	while (r == 0 && !last) {
 		r = receive(c, &c->parser, &deadline, &size, NULL, &hung);
 		if (r < 0)

@@ -36,6 +36,7 @@ struct client {
 	struct helper opener, parser;
 	struct suspects suspects;
 	uint64_t timeouts, deaths;
+	bool all_hurried;
 	struct held held;
 	struct client_map maps[CLIENT_MAPS_MAX];
 	uint64_t maps_clock;

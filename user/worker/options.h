@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside user/worker and its tests: a worker with other helpers or other patience than worker_new's. */
+/* A worker with other helpers (tests), other patience or another share than worker_new's. */
 #ifndef KYMO_WORKER_OPTIONS_H
 #define KYMO_WORKER_OPTIONS_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "worker/worker.h"
@@ -15,6 +16,7 @@ struct worker_options {
 	size_t offsets_max;			       /* of all of them */
 	const char *
 		cache; /* a folder (worker/disk_cache.h), made when its parent is there; NULL = none */
+	bool all_hurried; /* somebody waits for names and lines, too: they have a share like anybody's */
 };
 
 extern const struct worker_options worker_defaults;
