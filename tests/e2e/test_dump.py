@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """kymo dump: every thread where it stands, by name, in true order, while nothing is stopped."""
 
-import ctypes
 import json
 import os
+import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -53,11 +54,6 @@ def python_frames(thread):
     return [(f["function"], f["line"], f["file"]) for f in thread["frames"] if f["kind"] == "python"]
 
 
-def outer_function(thread):
-    named = [f["function"] for f in thread["frames"] if f["kind"] == "native"]
-    return named[-1] if named else None
-
-
 def known(lines):
     """What known.py says: tid -> (state, [(ends its eval loop, function, line, file)])"""
     threads, frames = {}, None
@@ -78,34 +74,96 @@ def breaks(thread):
     return [kinds[i + 1: i + 2] == ["native"] for i, kind in enumerate(kinds) if kind == "python"]
 
 
+def is_right(threads, expected):
+    """Of a process of known.py: all its threads, Python frames in order between the native ones, who has the lock."""
+    got = {t["tid"]: t for t in threads}
+    # in a pid namespace of its own it would know other ids: here they are the host's
+    assert got.keys() == expected.keys()
+    for tid, (state, frames) in expected.items():
+        thread = got[tid]
+        assert thread["stack"] in ("stood", "sampled") and thread["end"] == "whole", thread
+        assert python_frames(thread) == [f[1:] for f in frames]
+        assert breaks(thread) == [f[0] for f in frames]
+        assert thread["collects"] == ("collecting" in state)
+        assert (thread["gil"] == "holding") == ("holding" in state), thread
+
+
 @pytest.mark.parametrize("words", pythons().values(), ids=pythons().keys())
-@pytest.mark.parametrize("mode", ["plain", "gc"])
-def test_stacks_that_a_program_knows(kymo, words, mode, tmp_path):
+def test_stacks_that_a_program_knows(kymo, words):
     script = PYTHON / "known.py"
     if words[0] == "chroot":
-        (ROOT / words[1] / "tmp" / "known.py").write_bytes(script.read_bytes())
+        (pathlib.Path(words[1]) / "tmp" / "known.py").write_bytes(script.read_bytes())
         script = "/tmp/known.py"
-    with Started([*words, script, mode], until="ready") as load:
-        expected = known(load.lines)
-        assert len(expected) == 3
-        got = {t["tid"]: t for t in dump(kymo, load.pid)[load.pid]}
-        # in a pid namespace of its own it would know other ids: here they are the host's
-        assert got.keys() == expected.keys()
-        for tid, (state, frames) in expected.items():
-            thread = got[tid]
-            assert thread["stack"] in ("stood", "sampled") and thread["end"] == "whole", thread
-            assert python_frames(thread) == [f[1:] for f in frames]
-            assert breaks(thread) == [f[0] for f in frames]
-            assert thread["collects"] == ("collecting" in state)
-            if "holding" in state:
-                assert thread["gil"] == "holding"
-            elif thread["gil"] == "holding":
-                pytest.fail(f"{state}: {thread}")
+    with Started([*words, script, "plain"], until="ready") as plain, Started([*words, script, "gc"], until="ready") as gc:
+        found = dump(kymo, plain.pid, gc.pid)
+        for load in plain, gc:
+            expected = known(load.lines)
+            assert len(expected) == 3
+            is_right(found[load.pid], expected)
+
+
+def test_text_as_faulthandler_has_it(kymo):
+    with Started([sys.executable, PYTHON / "known.py", "gc"], until="ready") as load:
         text = kymo.run("dump", "-p", load.pid).stdout
-        assert text.count("Current thread 0x") == 1 and text.count("(most recent call first):") == 3
-        for _, frames in expected.values():
-            for _, function, line, file in frames:
-                assert f'  File "{file}", line {line} in {function}\n' in text
+    assert text.count("Current thread 0x") == 1 and text.count("(most recent call first):") == 3
+    assert "holds the GIL, collects garbage" in text and ", waits for the GIL" in text
+    for state, frames in known(load.lines).values():
+        # as its own lines, native ones between them
+        at = text.index(f'  File "{frames[0][3]}", line {frames[0][2]} in {frames[0][1]}\n')
+        for _, function, line, file in frames[1:]:
+            at = text.index(f'  File "{file}", line {line} in {function}\n', at + 1)
+    idents = {f"{int(line.split()[3]):#018x}" for line in load.lines if line.startswith("thread ")}
+    assert idents == set(re.findall(r"hread (0x\w+) \[", text))
+
+
+# ---- other programs ----
+
+def native_names(thread):
+    return [f["function"] for f in thread["frames"] if f["kind"] == "native"]
+
+
+def test_threads_of_c(kymo, compiled):
+    with Started([compiled("threads.c", "-fomit-frame-pointer")], until="ready", stdin=subprocess.PIPE) as load:
+        threads = {t["comm"]: t for t in dump(kymo, load.pid)[load.pid]}
+        assert len(threads) == 5
+        for name in ("lock", "pipe", "sleep", "spin"):
+            t = threads.pop(name)
+            names = native_names(t)
+            at = names.index(f"{name}_leaf")
+            assert names[at:at + 3] == [f"{name}_{part}" for part in ("leaf", "middle", "thread")]
+            assert t["end"] == "whole" and t["gil"] is None and t["name"] is None
+            assert t["state"] in (("running", "runnable") if name == "spin" else ("sleeping",)), t
+            assert name == "spin" or t["frames"][0]["kind"] == "kernel"
+        main, = threads.values()
+        assert main["end"] == "whole" and "main" in native_names(main) and main["tid"] == load.pid
+        lined = {t["comm"]: t for t in dump(kymo, load.pid, options=["--lines"])[load.pid]}
+        leaf = next(f for f in lined["sleep"]["frames"] if f["function"] == "sleep_leaf")
+        assert leaf["file"].endswith("threads.c") and leaf["line"]
+
+
+def test_threads_of_go(kymo, tmp_path):
+    """Whatever a thread runs, its stack ends truly: a goroutine's first function, or the thread's own."""
+    if not shutil.which("go"):
+        pytest.skip("needs go")
+    (tmp_path / "x.go").write_text('package main\nimport ("fmt"; "time")\nvar n int\n//go:noinline\nfunc turn() { for { n++ } }\n'
+                                   'func main() { go turn(); time.Sleep(50 * time.Millisecond); fmt.Println("ready"); turn() }\n')
+    subprocess.run(["go", "build", "-o", tmp_path / "x", tmp_path / "x.go"], check=True, timeout=300, env={"HOME": str(tmp_path), **os.environ})
+    with Started([tmp_path / "x"], until="ready") as load:
+        threads = dump(kymo, load.pid)[load.pid]
+        assert len(threads) > 2 and all(t["end"] == "whole" for t in threads), threads
+        ran = [native_names(t) for t in threads if t["state"] in ("running", "runnable")]
+        assert any("main.turn" in names and names[-1].startswith("runtime.goexit") for names in ran), ran
+
+
+def test_threads_of_node(kymo):
+    if not shutil.which("node"):
+        pytest.skip("needs node")
+    with Started(["node", "-e", "console.log('ready'); setInterval(() => {}, 100000)"], until="ready") as load:
+        threads = dump(kymo, load.pid)[load.pid]
+        assert len(threads) > 4
+        for t in threads:
+            assert t["end"] == "whole", t
+        assert any("uv_run" in native_names(t) for t in threads if t["tid"] == load.pid)
 
 
 def test_many_threads_by_name(kymo):
@@ -192,14 +250,14 @@ def test_frames_that_change_at_random(kymo, compiled):
     """Its memory is overwritten while it is read: each dump comes to its end, and says what it found."""
     library = compiled("scribble.c", "-shared", "-fPIC")
     with Started([sys.executable, PYTHON / "scribble.py", library, 8], stderr=subprocess.DEVNULL) as load:
-        for _ in range(4):
+        for _ in range(2):
             r = kymo.run("dump", "--json", "-p", load.pid, check=False)
             assert r.returncode == 0 or load.process.poll() is not None, r.stderr
 
 
 def test_processes_that_come_and_go(kymo):
     """None of those that end meanwhile is an error."""
-    with Started(["sh", "-c", "end=$(($(date +%s) + 12)); while [ $(date +%s) -lt $end ]; do sh -c 'sleep 0.01 & wait'; done"]) as load:
+    with Started(["sh", "-c", "end=$(($(date +%s) + 120)); while [ $(date +%s) -lt $end ]; do sh -c 'sleep 0.01 & wait'; done"]) as load:
         for _ in range(2):
             processes = json.loads(kymo.run("dump", "-a", "--json").stdout)["processes"]
             pids = [p["pid"] for p in processes]
