@@ -5,13 +5,15 @@ import statistics
 from measure import interval
 from turns import half_width
 
-QUIET_LOAD = 0.5  # of waiting threads before the start
+QUIET_LOAD = 0.7  # of waiting threads before the start
 HEAD = """# kymo beside its peers
 
-{command}, begun {begun}: {minutes:.0f} minutes, {rounds} whole rounds.
-{host}; load average {load[0]:.1f} at the start, {load_after[0]:.1f} at the end.
+{host}.
 {quiet}
 
+| part | command | begun | minutes | extent | load average |
+|---|---|---|---|---|---|
+{parts}
 All profilers did the same work in the same run, in random order, each with the options that its own manual advises for a
 flame graph of CPU time. Fixed amounts of work are begun when the profiler records; each round also has the work
 without a profiler, which the slowdown of that round is paired with. Cells are medians; in brackets the 95 % interval of
@@ -138,6 +140,14 @@ def turns_text(found):
     return head + "|---|---|---|---|---|---|---|\n" + out if out else ""
 
 
+def judgement(v):
+    if v["holds"]:
+        return "right"
+    if v["impossible"]:
+        return "wrong: impossible stacks"
+    return "wrong: callers missing" if v["cut"] > 0.1 else "wrong: shares"
+
+
 def verdicts_text(verdicts):
     out = line(("program", "profiler", "samples", "impossible", "cut", "distance", "allowed", "verdict")) + "|---" * 8 + "|\n"
     for v in verdicts:
@@ -147,7 +157,7 @@ def verdicts_text(verdicts):
             out += line((v["program"], v["profiler"], "0", "-", "-", "-", "-", "sees none of the program's functions"))
         else:
             out += line((v["program"], v["profiler"], f"{v['samples']:,}", str(v["impossible"]), f"{100 * v['cut']:.1f} %",
-                         f"{v['distance']:.3f}", f"{v['bound']:.3f}", "right" if v["holds"] else "wrong"))
+                         f"{v['distance']:.3f}", f"{v['bound']:.3f}", judgement(v)))
     return out
 
 
@@ -212,16 +222,21 @@ def versions_text(contenders):
     return "".join(line((c["name"], c["version"], f"`{c['command']}`")) for c in contenders)
 
 
-def quiet(meta):
+def quiet(parts):
     """What the host says of the figures."""
-    if meta["load"][0] <= QUIET_LOAD:
+    if all(p["load"] <= QUIET_LOAD for p in parts.values()):
         return "The host had nothing else to do."
-    return ("**The host was not quiet**: others worked on it at the same time, so what is measured by the clock (slowdown, result) says\n"
-            "little, and caches are colder; samples, shares, memory and bytes hold.")
+    return ("**The host was not quiet** where a load average stands at the start: others worked on it at the same time, so what is measured by\n"
+            "the clock (slowdown, result) says little there, and caches are colder; samples, shares, memory and bytes hold.")
+
+
+def part_line(name, p):
+    return line((name, f"`{p['command']}`", p["begun"], f"{p['minutes']:.0f}", p["extent"], f"{p['load']:.1f} at the start, {p['load_after']:.1f} at the end"))
 
 
 def render(results):
-    out = HEAD.format(quiet=quiet(results["meta"]), **results["meta"]) + versions_text(results["contenders"])
+    parts = results["parts"]
+    out = HEAD.format(host=results["host"], quiet=quiet(parts), parts="".join(part_line(*p) for p in parts.items())) + versions_text(results["contenders"])
     missing = {**results["missing"], **{k: "; ".join(sorted(set(v))) for k, v in results["failures"].items()}}
     if missing:
         out += "\nLeft out: " + "; ".join(f"{k} ({v})" for k, v in missing.items()) + ".\n"
@@ -231,13 +246,15 @@ def render(results):
     first = next(iter(results["runs"].values()), {})
     out += "\n### Bytes\n\nOf the first work's recordings at 99 and at 999 Hz: what is fixed, and what a sample adds. Those that keep\n"
     out += "counts of stacks have no time in them.\n\n" + bytes_table(first)
-    if results.get("turns"):
+    turned = results.get("turns", []) + results.get("kernel", [])
+    if turned:
         out += ("\n## The target's slowdown in random turns\n\nA load on each CPU counts its work while the recorder is switched on and "
-                "off; pairs of turns, which comes first by\nchance.\n\n" + turns_text(results["turns"]))
+                "off; pairs of turns, which comes first by\nchance.\n\n" + turns_text(turned))
     if results.get("verdicts"):
         out += ("\n## The oracle's verdicts\n\nPrograms whose call graph and times are known (`tests/oracle`), recorded by all in the same run; kymo at "
-                "999 Hz, the others\nat a rate at which they do not fall behind. Right: no impossible stack, and the shares as near to the truth as\n"
-                "chance allows so many samples.\n\n" + verdicts_text(results["verdicts"]))
+                "999 Hz, the others\nat a rate at which they do not fall behind. *features*: what the language does to stacks (exceptions, closures, signals,\n"
+                "sorting with a function, destructors ...); the others are graphs made from a seed. C, C++ and Rust as distributions build\n"
+                "them, without frame pointers. Right: no impossible stack, and the shares as near to the truth as chance allows so many samples.\n\n" + verdicts_text(results["verdicts"]))
     if results.get("whole"):
         out += "\n## Whole stacks\n\n" + results["whole"]
     out += "\n## What kymo is behind in\n\n" + behind_text(results, REASONS)

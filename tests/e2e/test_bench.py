@@ -21,7 +21,7 @@ BUILD = pathlib.Path(KYMO).resolve().parent
 
 
 def bench(folder, *args):
-    r = subprocess.run([ROOT / "bench/run", "--quick", "--oracle-seconds", "0", "--results", folder / "results.json", "-o", folder / "B.md",
+    r = subprocess.run([ROOT / "bench/run", "--quick", "--parts", "works", "--results", folder / "results.json", "-o", folder / "B.md",
                         *args], env=os.environ | {"BUILD": str(BUILD)}, capture_output=True, text=True, timeout=240, check=False)
     assert r.returncode == 0, r.stderr[-3000:]
     return json.loads((folder / "results.json").read_text()), (folder / "B.md").read_text()
@@ -48,7 +48,7 @@ def test_document_says_what_is_missing_and_behind():
     run = {"round": 0, "wall": 2.0, "cpu": 1.0, "samples": 100, "at work": 100, "own cpu": 0.1, "memory": 4 << 20, "maps": 0, "whole": 0.5,
            "result": 1.0, "bytes": 1000, "seen": False}
     alone = {"round": 0, "wall": 1.0, "cpu": 1.0}
-    results = {"meta": {"command": "x", "begun": "now", "minutes": 1, "rounds": 1, "host": "h", "load": [0], "load_after": [0]},
+    results = {"parts": {"works": {"command": "x", "begun": "now", "minutes": 1, "extent": "1 round", "load": 0, "load_after": 1}}, "host": "h",
                "contenders": [], "missing": {"bpftrace": "not installed"}, "failures": {"Austin, x": ["exit 1"]},
                "runs": {"w": {"@99": [alone], "kymo@99": [run], "peer@99": [run | {"memory": 1 << 20}]}}}
     text = document.render(results)

@@ -159,10 +159,11 @@ class Kymo(Profiler):
     name = "kymo"
     beside_hz = 999
     tick_ms = 200  # begun() waits for one
+    sources = "cpu"
 
     def command(self):
         whom = ["-p", ",".join(map(str, self.pids))] if self.pids else []
-        return [self.binary, "record", "-q", "-s", "cpu", "-F", self.hz, "-t", self.tick_ms, "-o", self.out, *whom]
+        return [self.binary, "record", "-q", "-s", self.sources, "-F", self.hz, "-t", self.tick_ms, "-o", self.out, *whom]
 
     def attached(self):
         try:
@@ -224,6 +225,13 @@ class Kymo(Profiler):
 
     def stacks(self, *options):
         return [(stack.split(";"), n) for _, stack, n in self.folded(*options)], self.period()
+
+    def charged(self, source, pid):
+        """[(frames, weight)] of one source and process, and the weight of as many equal samples as would vary as much."""
+        stacks, _ = self.stacks("--value", source, "--pid", pid)
+        weights, squares = self.query("SELECT total(s.weight), total(1.0 * s.weight * s.weight) FROM sample s JOIN thread t ON t.id = s.thread "
+                                      f"JOIN process p ON p.id = t.process WHERE s.source = '{source}' AND p.pid = {int(pid)}")[0]
+        return stacks, float(squares) / max(1.0, float(weights))
 
     def draw(self):
         """More than is asked for: the flame graph itself."""
