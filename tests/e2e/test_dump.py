@@ -7,6 +7,7 @@ import pathlib
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -17,13 +18,14 @@ from interpreters import VERSIONS, pyenv, roots, system
 from test_refusals import refused
 
 PYTHON = ROOT / "tests" / "fixtures" / "python"
+UNKNOWN = "3.15"
 
 
 def pythons():
     """name -> the words that run it"""
     found = {f"pyenv-{v}": [p] for v in VERSIONS if (p := pyenv(v))}
     found.update({f"system-{v}": [p] for v, p in system().items()})
-    found.update({f"debian-{v}": ["chroot", str(r), f"/usr/bin/python{v}"] for v, r in roots().items()})
+    found.update({f"debian-{v}": ["chroot", str(r), f"/usr/bin/python{v}"] for v, r in roots().items() if v != UNKNOWN})
     return found
 
 
@@ -114,6 +116,46 @@ def test_text_as_faulthandler_has_it(kymo):
             at = text.index(f'  File "{file}", line {line} in {function}\n', at + 1)
     idents = {f"{int(line.split()[3]):#018x}" for line in load.lines if line.startswith("thread ")}
     assert idents == set(re.findall(r"hread (0x\w+) \[", text))
+
+
+def test_a_python_that_is_not_known_stays_native(kymo):
+    if UNKNOWN not in roots():
+        pytest.skip(f"needs CPython {UNKNOWN} (make pythons)")
+    with Started(["chroot", roots()[UNKNOWN], f"/usr/bin/python{UNKNOWN}", "-c", "import time; print('ready', flush=True); time.sleep(100)"],
+                 until="ready") as load:
+        r = kymo.run("dump", "-p", load.pid)
+        assert r.stderr.count("\n") == 1 and f"CPython {UNKNOWN}" in r.stderr
+        assert "Binary file" in r.stdout and "  File " not in r.stdout
+
+
+def test_another_pid_and_mount_namespace(kymo, tmp_path):
+    """Its ids are the host's, its files are found where it sees them."""
+    python = pyenv("3.12") or sys.executable
+    script = f"mount -t tmpfs none {tmp_path} && cp {PYTHON / 'known.py'} {tmp_path}/inside.py && exec {python} {tmp_path}/inside.py plain"
+    with Started(["unshare", "--pid", "--mount", "--fork", "--kill-child", "sh", "-c", script], until="ready") as shell:
+        pid, = children(shell.pid)
+        inside = {}
+        for tid in os.listdir(f"/proc/{pid}/task"):
+            status = open(f"/proc/{pid}/task/{tid}/status").read()
+            inside[int(re.search(r"^NSpid:.*\s(\d+)$", status, re.M)[1])] = int(tid)
+        is_right(dump(kymo, pid)[pid], {inside[tid]: what for tid, what in known(shell.lines).items()})
+
+
+def test_a_32_bit_program(kymo, tmp_path):
+    """int 0x80 in an endless pause: its own stack is not walked, and it says so."""
+    code = bytes.fromhex("b81d000000cd80ebf7")
+    header = struct.pack("<16sHHIIIIIHHHHHH", b"\x7fELF\1\1\1", 2, 3, 1, 0x8048000 + 84, 52, 0, 0, 52, 32, 1, 0, 0, 0)
+    segment = struct.pack("<8I", 1, 0, 0x8048000, 0x8048000, 84 + len(code), 84 + len(code), 5, 4096)
+    (tmp_path / "small").write_bytes(header + segment + code)
+    (tmp_path / "small").chmod(0o755)
+    try:
+        started = Started([tmp_path / "small"])
+    except OSError:
+        pytest.skip("this kernel runs no 32-bit programs")
+    with started as load:
+        time.sleep(0.2)
+        text = kymo.run("dump", "-p", load.pid).stdout
+        assert "a 32-bit program" in text and text.count("Binary file") == 1 and "Kernel, at" in text
 
 
 # ---- other programs ----

@@ -12,6 +12,7 @@
 
 #include "agent/dump_state.h"
 #include "agent/pipeline.h"
+#include "agent/unsupported.h"
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -261,20 +262,31 @@ static void on_any_thread(void *data, const struct kymo_standing *thread)
 		p->items[p->n++] = thread->who.pid;
 }
 
+static void tell_python(const struct dumper *d, struct unsupported *told)
+{
+	struct files_stats stats;
+
+	files_stats(d->files, &stats);
+	if (unsupported_is_new(told, stats.unknown_python, stats.unknown_python_why))
+		unsupported_tell(stats.unknown_python, stats.unknown_python_why);
+}
+
 static int wait_inspected(struct dumper *d)
 {
 	const struct timespec pause = { .tv_nsec = NS_PER_MSEC };
 	uint64_t give_up = clock_mono_ns() + INSPECT_NS;
-	struct files_names names;
+	struct unsupported told = { 0 };
+	struct files_names names = { 0 };
 	int r;
 
 	do {
 		r = dump_drain(d);
 		if (r == 0)
 			r = files_pump(d->files, &names);
+		late_names_free(names.current);
+		tell_python(d, &told);
 		if (r < 0 || !files_uninspected(d->files))
 			return r;
-		late_names_free(names.current);
 		nanosleep(&pause, NULL);
 	} while (clock_mono_ns() < give_up);
 	return 0;

@@ -61,7 +61,7 @@ static void close_others(int a, int b)
 	(void)close_range(high + 1, ~0U, 0);
 }
 
-_Noreturn static void serve(struct walker *w, const struct walk_process *process, int memory_fd,
+_Noreturn static void serve(struct walk_state *w, const struct walk_process *process, int memory_fd,
 			    int fd)
 {
 	struct serving serving = { .memory_fd = memory_fd, .fd = fd };
@@ -77,13 +77,13 @@ _Noreturn static void serve(struct walker *w, const struct walk_process *process
 	p.read = read_memory;
 	p.output = answer;
 	while (recv(fd, &thread, sizeof(thread), 0) >= (ssize_t)sizeof(thread.head))
-		(void)walker_walk(w, &p, &thread.head);
+		(void)walk_thread(w, &p, &thread.head);
 	_exit(0);
 }
 
 /* ---- who asks ---- */
 
-static int start(struct dump_server *s, struct walker *w, const struct walk_process *p,
+static int start(struct dump_server *s, struct walk_state *w, const struct walk_process *p,
 		 int memory_fd)
 {
 	int fds[2];
@@ -102,16 +102,16 @@ static int start(struct dump_server *s, struct walker *w, const struct walk_proc
 
 int dump_server_start(struct dump_server *s, const struct walk_process *p, int memory_fd)
 {
-	struct walker *w = NULL;
+	struct walk_state *w = NULL;
 	int r;
 
 	*s = DUMP_SERVER_NONE;
 	s->record = malloc(RECORD_MAX);
 	/* Before the fork, at which another thread may be allocating. */
-	r = s->record ? walker_new(&w) : -ENOMEM;
+	r = s->record ? walk_new(&w) : -ENOMEM;
 	if (r == 0)
 		r = start(s, w, p, memory_fd);
-	walker_free(w);
+	walk_free(w);
 	if (r < 0)
 		dump_server_stop(s);
 	return r;

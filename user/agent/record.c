@@ -16,6 +16,7 @@
 #include "agent/output.h"
 #include "agent/pipeline.h"
 #include "agent/progress.h"
+#include "agent/unsupported.h"
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -256,41 +257,25 @@ static void wait_turn(struct recording *r)
 		read_signals(r);
 }
 
-/* Once for each version and reason: `told` has a bit for each minor version, by reason. */
-static void tell_python(struct recording *r, const struct pipeline_stats *stats, uint64_t *told)
+static void tell_python(struct recording *r, const struct pipeline_stats *stats,
+			struct unsupported *told)
 {
-	static const char *const reasons[] = {
-		[PYTHON_SUPPORTED] = "its table of symbols is not whole", /* 3.6, stripped */
-		[PYTHON_VERSION_UNKNOWN] = "layout not known",
-		[PYTHON_FREE_THREADED] = "built without the GIL (free-threaded)",
-		[PYTHON_LIBC_UNKNOWN] = "its C library is not glibc",
-		[PYTHON_LAYOUT_CHANGED] = "layout not that of its version",
-	};
-	uint32_t version = stats->unknown_python, minor = version >> 16 & 0xff;
-	uint64_t bit = 1ULL << (minor & 63);
-
-	static_assert(ARRAY_SIZE(reasons) == PYTHON_SUPPORT_MAX, "a text for each");
-	if ((!version && !stats->unknown_python_why) || told[stats->unknown_python_why] & bit)
+	if (!unsupported_is_new(told, stats->unknown_python, stats->unknown_python_why))
 		return;
-	told[stats->unknown_python_why] |= bit;
 	progress_clear(&r->progress);
-	if (version)
-		log_warning("CPython %u.%u: %s, its frames stay native", version >> 24, minor,
-			    reasons[stats->unknown_python_why]);
-	else
-		log_warning("CPython of a version that cannot be told: its frames stay native");
+	unsupported_tell(stats->unknown_python, stats->unknown_python_why);
 }
 
 static int run(struct recording *r)
 {
 	struct pipeline_stats stats;
-	uint64_t told_pythons[PYTHON_SUPPORT_MAX] = { 0 };
+	struct unsupported told_pythons = { 0 };
 	int q = 0;
 
 	while (q == 0 && !finished(r)) {
 		q = pipeline_step(r->pipeline);
 		pipeline_stats(r->pipeline, &stats);
-		tell_python(r, &stats, told_pythons);
+		tell_python(r, &stats, &told_pythons);
 		progress_recording(&r->progress, &stats);
 		if (q == 0)
 			wait_turn(r);

@@ -18,33 +18,33 @@ static_assert(sizeof(struct walk_mapping) == sizeof(struct native_mapping) &&
 			      offsetof(struct native_mapping, offset),
 	      "one is read as the other");
 
-struct walker {
+struct walk_state {
 	struct native_kernel kernel;
 	const struct walk_process *process;
 	int error; /* of output */
 };
 
-int walker_new(struct walker **ret)
+int walk_new(struct walk_state **ret)
 {
 	*ret = calloc(1, sizeof(**ret));
 	return *ret ? 0 : -ENOMEM;
 }
 
-void walker_free(struct walker *w)
+void walk_free(struct walk_state *w)
 {
 	free(w);
 }
 
 static int read_memory(void *data, void *to, size_t size, uint64_t address)
 {
-	const struct walker *w = data;
+	const struct walk_state *w = data;
 
 	return w->process->read(w->process->data, to, size, address);
 }
 
 static int output(void *data, const void *record, size_t size)
 {
-	struct walker *w = data;
+	struct walk_state *w = data;
 
 	if (!w->error)
 		w->error = w->process->output(w->process->data, record, size);
@@ -56,7 +56,7 @@ static const struct kymo_unwind_rule *rule(const void *rules, __u64 offset)
 	return unwind_table_find(rules, offset);
 }
 
-static void begin(struct walker *w, const struct kymo_standing *t)
+static void begin(struct walk_state *w, const struct kymo_standing *t)
 {
 	struct kymo_sample *head = &w->kernel.scratch.record.head;
 
@@ -73,7 +73,7 @@ static void begin(struct walker *w, const struct kymo_standing *t)
 	native_task.thread.fsbase = t->fs_base;
 }
 
-static int walk_once(struct walker *w, const struct kymo_standing *t)
+static int walk_once(struct walk_state *w, const struct kymo_standing *t)
 {
 	struct scratch *s = &w->kernel.scratch;
 
@@ -90,7 +90,7 @@ static int walk_once(struct walker *w, const struct kymo_standing *t)
 }
 
 /* Until no code object was put off. */
-static int walk_whole(struct walker *w, const struct kymo_standing *t)
+static int walk_whole(struct walk_state *w, const struct kymo_standing *t)
 {
 	const __u64 *put_off = &w->kernel.counters[KYMO_COUNTER_CODE_LIMIT];
 	int end = KYMO_END_NONE;
@@ -105,7 +105,7 @@ static int walk_whole(struct walker *w, const struct kymo_standing *t)
 	return end;
 }
 
-int walker_walk(struct walker *w, const struct walk_process *p, const struct kymo_standing *t)
+int walk_thread(struct walk_state *w, const struct walk_process *p, const struct kymo_standing *t)
 {
 	const struct native_target target = {
 		.mappings = (const struct native_mapping *)p->mappings,

@@ -37,16 +37,16 @@ struct walk_process {
 	int (*output)(void *data, const void *record, size_t size);
 };
 
-struct walker;
+struct walk_state;
 
 /* It remembers which code objects it has told: one for each process. 0 or -ENOMEM. Allocates nothing later. */
-int walker_new(struct walker **ret);
-void walker_free(struct walker *w); /* NULL is allowed */
+int walk_new(struct walk_state **ret);
+void walk_free(struct walk_state *w); /* NULL is allowed */
 
 /*
  * Walks one thread, whose kernel frames stand behind it, and gives the sample (of source cpu, without weight and
  * counters). One thread of the program at a time. 0, or what output returned.
  */
-int walker_walk(struct walker *w, const struct walk_process *p, const struct kymo_standing *t);
+int walk_thread(struct walk_state *w, const struct walk_process *p, const struct kymo_standing *t);
 
 #endif
