@@ -299,14 +299,25 @@ static bool take_kept(struct client *c, const struct job *job, const struct file
 	return true;
 }
 
-/* A full or broken disk is no reason to be without the answer. */
-static void keep(struct client *c, const struct job *job, const struct file_identity *identity,
-		 const struct reply *reply)
+static void keep_later(struct client *c, const struct job *job,
+		       const struct file_identity *identity, const struct reply *reply)
 {
 	buf_clear(&c->kept);
-	if (disk_cache_keeps(&c->disk, identity, job->kind) &&
-	    reply_write_kept(reply, &c->kept) == 0)
-		(void)disk_cache_store(&c->disk, identity, job->kind, c->kept.data, c->kept.size);
+	if (!disk_cache_keeps(&c->disk, identity, job->kind) ||
+	    reply_write_kept(reply, &c->kept) < 0)
+		return;
+	c->to_keep = true;
+	c->to_keep_kind = job->kind;
+	c->to_keep_file = *identity;
+}
+
+/* A full or broken disk is no reason to be without the answer. */
+void client_keep(struct client *c)
+{
+	if (c->to_keep)
+		(void)disk_cache_store(&c->disk, &c->to_keep_file, c->to_keep_kind, c->kept.data,
+				       c->kept.size);
+	c->to_keep = false;
 }
 
 /* A job whose answer is the file's alone: once for each file. */
@@ -320,7 +331,7 @@ static int run_once(struct client *c, const struct job *job, const struct file_i
 		return 0;
 	r = client_parse(c, job, identity, fd, reply);
 	if (r == 0)
-		keep(c, job, identity, reply);
+		keep_later(c, job, identity, reply);
 	return r;
 }
 

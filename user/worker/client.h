@@ -41,7 +41,10 @@ struct client {
 	struct client_map maps[CLIENT_MAPS_MAX];
 	uint64_t maps_clock;
 	struct disk_cache disk;
-	struct buf kept; /* what was read from it */
+	struct buf kept; /* what was read from it, or is to be written (to_keep) */
+	bool to_keep;
+	enum worker_job_kind to_keep_kind;
+	struct file_identity to_keep_file;
 	uint64_t kept_used;
 	uint8_t packet[WORKER_PACKET_MAX];
 };
@@ -51,6 +54,8 @@ void client_release(struct client *c);
 int client_start(struct client *c); /* both helpers; 0 or -errno */
 /* The answer's error: 0, those of struct worker_reply, or -ECANCELED when stop_fd became readable. */
 int client_run(struct client *c, const struct job *job, struct reply *reply);
+/* Writes the last answer to the disk, if it is one that is kept: when those who wait for it have it. */
+void client_keep(struct client *c);
 
 /* ---- what the kinds of jobs are made of ---- */
 

@@ -20,7 +20,14 @@
 
 #define DISK_MAGIC     0x7361796bU
 #define NAME_BYTES_MAX 160
-#define FILES_MAX      65536 /* that one look at the folder counts; the rest at the next */
+#define BLOCK_BYTES    4096
+/*
+ * Looking at the folder costs a stat of each answer: it is done once, and again when it is full; then a quarter
+ * makes room at once. Tens of thousands of small answers would cost more than they save.
+ */
+#define FILES_MAX      8192
+#define LOOK_MAX       65536 /* that one look counts; the rest at the next */
+#define AFTER_EVICT(n) ((n) / 4 * 3)
 
 /* The largest answer is a table. */
 #define ANSWER_BYTES_MAX (sizeof(struct head) + UNWIND_SERIAL_BYTES_MAX)
@@ -91,6 +98,12 @@ static void entries_release(struct entries *e)
 	free(e->items);
 }
 
+/* File systems give whole blocks, and most answers are smaller than one. */
+static uint64_t on_disk(uint64_t bytes)
+{
+	return (bytes + BLOCK_BYTES - 1) / BLOCK_BYTES * BLOCK_BYTES;
+}
+
 static int add_entry(struct disk_cache *c, struct entries *e, const char *name)
 {
 	struct stat st;
@@ -100,15 +113,16 @@ static int add_entry(struct disk_cache *c, struct entries *e, const char *name)
 	if (array_reserve(&e->items, &e->cap, e->n + 1) < 0)
 		return -ENOMEM;
 	e->items[e->n] = (struct entry){ .name = strdup(name),
-					 .bytes = (uint64_t)st.st_size,
+					 .bytes = on_disk((uint64_t)st.st_size),
 					 .used_ns = time_ns(&st.st_mtim) };
 	if (!e->items[e->n].name)
 		return -ENOMEM;
 	c->bytes += e->items[e->n++].bytes;
+	c->files++;
 	return 0;
 }
 
-/* Looks at the whole folder: its answers, and c->bytes. What a dead writer left is removed. */
+/* Looks at the whole folder: its answers, c->files and c->bytes. What a dead writer left is removed. */
 static int list(struct disk_cache *c, struct entries *e)
 {
 	_cleanup_(closedirp) DIR *dir = NULL;
@@ -117,8 +131,9 @@ static int list(struct disk_cache *c, struct entries *e)
 
 	if (r < 0)
 		return r;
-	c->bytes = 0;
-	while (r == 0 && e->n < FILES_MAX && (d = readdir(dir))) {
+	c->bytes = c->files = 0;
+	c->looks++;
+	while (r == 0 && e->n < LOOK_MAX && (d = readdir(dir))) {
 		if (has_suffix(d->d_name, "tmp"))
 			unlinkat(c->dir, d->d_name, 0);
 		else if (has_suffix(d->d_name, "rows") || has_suffix(d->d_name, "facts"))
@@ -134,6 +149,28 @@ static int by_use(const void *a, const void *b)
 	return x->used_ns < y->used_ns ? -1 : x->used_ns > y->used_ns;
 }
 
+static bool has_room(const struct disk_cache *c, uint64_t bytes, uint64_t files_max,
+		     uint64_t bytes_max)
+{
+	return c->files < files_max && c->bytes + bytes <= bytes_max;
+}
+
+static int evict(struct disk_cache *c, struct entries *e, uint64_t bytes)
+{
+	if (e->n)
+		qsort(e->items, e->n, sizeof(*e->items), by_use);
+	for (size_t i = 0;
+	     i < e->n && !has_room(c, bytes, AFTER_EVICT(FILES_MAX), AFTER_EVICT(c->bytes_max));
+	     i++) {
+		if (unlinkat(c->dir, e->items[i].name, 0) < 0 && errno != ENOENT)
+			continue;
+		c->bytes -= e->items[i].bytes;
+		c->files--;
+		c->evicted++;
+	}
+	return has_room(c, bytes, FILES_MAX, c->bytes_max) ? 0 : -ENOSPC;
+}
+
 static int make_room(struct disk_cache *c, uint64_t bytes)
 {
 	_cleanup_(entries_release) struct entries e = { 0 };
@@ -141,20 +178,12 @@ static int make_room(struct disk_cache *c, uint64_t bytes)
 
 	if (bytes > c->bytes_max)
 		return -EFBIG;
-	if (c->bytes + bytes <= c->bytes_max)
+	if (c->looks && has_room(c, bytes, FILES_MAX, c->bytes_max))
 		return 0;
 	r = list(c, &e);
-	if (r < 0)
-		return r;
-	if (e.n)
-		qsort(e.items, e.n, sizeof(*e.items), by_use);
-	for (size_t i = 0; i < e.n && c->bytes + bytes > c->bytes_max; i++) {
-		if (unlinkat(c->dir, e.items[i].name, 0) < 0 && errno != ENOENT)
-			continue;
-		c->bytes -= e.items[i].bytes;
-		c->evicted++;
-	}
-	return c->bytes + bytes <= c->bytes_max ? 0 : -ENOSPC;
+	if (r == 0 && !has_room(c, bytes, FILES_MAX, c->bytes_max))
+		r = evict(c, &e, bytes);
+	return r;
 }
 
 /* The program's own file: one that was built anew has another. */
@@ -175,10 +204,8 @@ static uint64_t maker(void)
 
 int disk_cache_open(struct disk_cache *c, const char *path, uint64_t bytes_max)
 {
-	_cleanup_(entries_release) struct entries e = { 0 };
 	_cleanup_close_ int dir = -1;
 	struct stat st;
-	int r;
 
 	*c = (struct disk_cache){ .dir = -1 };
 	if (mkdir(path, 0700) < 0 && errno != EEXIST)
@@ -191,11 +218,6 @@ int disk_cache_open(struct disk_cache *c, const char *path, uint64_t bytes_max)
 	if (st.st_uid != geteuid() || (st.st_mode & 077))
 		return -EPERM;
 	*c = (struct disk_cache){ .dir = dir, .maker = maker(), .bytes_max = bytes_max };
-	r = list(c, &e);
-	if (r < 0) {
-		c->dir = -1;
-		return r;
-	}
 	TAKE_FD(dir);
 	return 0;
 }
@@ -306,14 +328,16 @@ int disk_cache_store(struct disk_cache *c, const struct file_identity *file,
 
 	if (!disk_cache_keeps(c, file, kind))
 		return 0;
-	r = make_room(c, sizeof(head) + size);
+	r = make_room(c, on_disk(sizeof(head) + size));
 	if (r < 0)
 		return r;
 	name_of(c, file, suffix_of(kind), name);
 	/* By two that run at once, too: what one leaves of the other's is seen by its checksum. */
 	name_of(c, file, "tmp", temporary);
 	r = write_entry(c, temporary, name, &head, data);
-	if (r == 0)
-		c->bytes += sizeof(head) + size;
+	if (r == 0) {
+		c->bytes += on_disk(sizeof(head) + size);
+		c->files++;
+	}
 	return r;
 }

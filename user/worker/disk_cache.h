@@ -21,7 +21,10 @@ struct disk_cache {
 	uint64_t
 		maker; /* which build of this program: another one may say something else of a file */
 	uint64_t bytes_max;
-	uint64_t bytes;	  /* of the answers in the folder, as far as is known */
+	/* The answers in the folder as far as is known: others write to it, too. Bytes are whole blocks. */
+	uint64_t bytes, files;
+	uint64_t
+		looks; /* how often the whole folder was looked at; first for the first answer that is kept */
 	uint64_t evicted; /* answers removed to make room */
 	uint64_t wrong;	  /* answers that could not be used, and were removed */
 };
@@ -38,7 +41,7 @@ bool disk_cache_keeps(const struct disk_cache *c, const struct file_identity *fi
 /* Replaces *ret by the bytes that were stored, which the caller is to check as it did then. 0; -ENOENT; -ENOMEM. */
 int disk_cache_load(struct disk_cache *c, const struct file_identity *file,
 		    enum worker_job_kind kind, struct buf *ret);
-/* Those used longest ago make room. 0; -EFBIG above bytes_max; -errno (nothing is left behind). */
+/* Those used longest ago make room, a quarter of the folder at once. 0; -EFBIG above bytes_max; -errno (nothing is left behind). */
 int disk_cache_store(struct disk_cache *c, const struct file_identity *file,
 		     enum worker_job_kind kind, const void *data, size_t size);
 /* What was loaded is not what it should be. */

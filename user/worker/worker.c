@@ -179,6 +179,7 @@ static bool run_one(struct worker *w, struct client *c, struct job *job)
 		}
 	}
 	publish(w, c, j, r);
+	client_keep(c);
 	return true;
 }
 

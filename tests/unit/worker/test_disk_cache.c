@@ -120,7 +120,6 @@ static void test_stored_and_loaded(void **state)
 	assert_int_equal(disk_cache_open(&f->c, f->path, 1 << 20), 0);
 	f->c.maker = 7;
 	assert_there(f);
-	assert_true(f->c.bytes > 0);
 }
 
 /* What differs makes it another file, another question, or another program's answer. */
@@ -288,24 +287,45 @@ static void test_eviction(void **state)
 	assert_int_equal(store(f, &key), 0);
 	one = f->c.bytes;
 	disk_cache_close(&f->c);
-	assert_int_equal(disk_cache_open(&f->c, f->path, one * 4), 0);
+	assert_int_equal(disk_cache_open(&f->c, f->path, one * 8), 0);
 	f->c.maker = 7;
-	for (k.inode = 2; k.inode < 6; k.inode++) {
+	for (k.inode = 2; k.inode < 10; k.inode++) {
 		assert_int_equal(store(f, &k), 0);
 		set_used(f, k.inode, (time_t)(1000 + k.inode));
 	}
 	k.inode = 2;
 	assert_int_equal(load(f, &k), 0); /* the oldest is used again */
-	k.inode = 6;
-	assert_int_equal(store(f, &k), 0);
-	assert_int_equal(count_files(f), 4);
-	assert_int_equal(f->c.bytes, one * 4);
-	k.inode = 3;
-	assert_int_equal(load(f, &k), -ENOENT);
+	k.inode = 10;
+	assert_int_equal(store(f, &k), 0); /* full: a quarter goes */
+	assert_int_equal(count_files(f), 6);
+	assert_int_equal(f->c.bytes, one * 6);
+	for (k.inode = 3; k.inode < 6; k.inode++)
+		assert_int_equal(load(f, &k), -ENOENT);
 	k.inode = 2;
 	assert_int_equal(load(f, &k), 0);
 	f->c.bytes_max = one - 1;
 	assert_int_equal(store(f, &k), -EFBIG);
+}
+
+/* Thousands of small answers: neither more of them than is worth looking at, nor a look for each that comes. */
+static void test_a_full_folder_is_cheap(void **state)
+{
+	struct fixture *f = *state;
+	struct file_identity k = key;
+
+	f->c.bytes_max = 1ULL << 40;
+	for (k.inode = 1; k.inode <= 12000; k.inode++)
+		assert_int_equal(store(f, &k), 0);
+	assert_in_range(count_files(f), 6000, 8192);
+	assert_in_range(f->c.looks, 2, 5);
+	assert_true(f->c.evicted >= 12000 - 8192);
+	disk_cache_close(&f->c);
+	/* One that has all its answers there does not look at all. */
+	assert_int_equal(disk_cache_open(&f->c, f->path, 1ULL << 40), 0);
+	f->c.maker = 7;
+	k.inode--;
+	assert_int_equal(load(f, &k), 0);
+	assert_int_equal(f->c.looks, 0);
 }
 
 /* Nothing is left of a write that failed, nor of a writer that died. */
@@ -327,6 +347,7 @@ static void test_writes_that_fail(void **state)
 	disk_cache_close(&f->c);
 	assert_int_equal(disk_cache_open(&f->c, f->path, 1 << 20), 0);
 	f->c.maker = 7;
+	assert_int_equal(store(f, &key), 0); /* the first that it keeps: it looks */
 	assert_int_equal(count_files(f), 1);
 }
 
@@ -343,6 +364,7 @@ int main(void)
 		TEST(test_folder_is_ours_alone),
 		TEST(test_folder_is_deleted),
 		TEST(test_eviction),
+		TEST(test_a_full_folder_is_cheap),
 		TEST(test_writes_that_fail),
 	};
 
