@@ -297,6 +297,52 @@ def test_interrupted_at_once(kymo, delay):
     assert time.monotonic() - started < 30
 
 
+def test_a_stop_before_it_began_keeps_the_older_profile(kymo):
+    """Nothing is recorded, so nothing takes the place of what was."""
+    older = kymo.cwd / "profile.kymo"
+    early = 0
+    for delay in (0.01, 0.03, 0.06, 0.1, 0.15):
+        older.write_bytes(b"")
+        r = subprocess.Popen([KYMO, "record", "-a"], cwd=kymo.cwd, stderr=subprocess.PIPE, text=True)
+        time.sleep(delay)
+        r.send_signal(signal.SIGINT)
+        _, told = r.communicate(timeout=50)
+        if r.returncode == 128 + signal.SIGINT:
+            early += 1
+            assert told == "kymo: stopped before it began: nothing is recorded\n" and older.stat().st_size == 0
+        assert r.returncode in (0, 128 + signal.SIGINT, -signal.SIGINT), told
+    assert early, "none of five came before the first tick"
+
+
+def test_niceness(kymo):
+    """The recorder comes first on a host without CPU, unless told otherwise; its command does not."""
+    def niceness(pid):
+        return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[16])
+
+    for given, ours in ((0, -5), (3, 3)):
+        argv = ["nice", "-n", str(given), KYMO, "record", "-q", "--", "sh", "-c", "nice; nice > told; exec sleep 2"]
+        r = subprocess.Popen(argv, cwd=kymo.cwd, stdout=subprocess.PIPE, text=True)
+        told = r.stdout.readline()
+        assert niceness(r.pid) == ours and int(told) == given
+        assert r.wait(50) == 0
+
+
+def test_nohup(kymo):
+    """A hangup that is ignored stays ignored; else it ends the recording cleanly."""
+    for prefix, ends in ((("nohup",), False), ((), True)):
+        r = subprocess.Popen([*prefix, KYMO, "record", "-q", "-a", "-t", "100"], cwd=kymo.cwd, stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 50
+        while not (has_tick(kymo.cwd / "profile.kymo") or time.monotonic() > deadline):
+            time.sleep(0.1)
+        r.send_signal(signal.SIGHUP)
+        if not ends:
+            with pytest.raises(subprocess.TimeoutExpired):
+                r.wait(1)
+            r.send_signal(signal.SIGINT)
+        assert r.wait(50) == 0
+        (kymo.cwd / "profile.kymo").unlink()
+
+
 def test_terminated(kymo):
     for delay in (0.5, 1.5):
         r = subprocess.Popen([KYMO, "record", "-q", "--", "sleep", "60"], cwd=kymo.cwd, stderr=subprocess.PIPE, text=True)

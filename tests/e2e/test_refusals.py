@@ -37,6 +37,11 @@ def refused(r, *words):
     (("record", "-a", "-p", "1"), "exclude"),
     (("record", "--frobnicate",), "frobnicate"),
     (("frobnicate",), "frobnicate"),
+    (("record", "-s", "cpu,,io"), "--sources"),
+    (("record", "-s", ""), "--sources"),
+    (("help", "record", "x"), "'x'"),
+    (("version", "x"), "'x'"),
+    (("report", "--quality", "--value", "io"), "--quality"),
     (("report", "a", "b"), ""),
     (("export", "--format", "gif", "x"), "gif"),
     (("record", "--", "/no/such/command"), "/no/such/command"),
@@ -58,6 +63,20 @@ def test_a_missing_command_costs_no_profile(kymo):
     refused(kymo.run("record", "--", "no-such-command", check=False), "no-such-command")
     assert (kymo.cwd / "profile.kymo").read_bytes() == before
     assert not (kymo.cwd / "profile.kymo.old").exists()
+
+
+@pytest.mark.parametrize("form", ("folded", "svg", "pprof", "speedscope", "sqlite"))
+@pytest.mark.parametrize("name", ("r.kymo", "link.svg", "day/1.kymo"))
+def test_an_export_does_not_replace_a_profile(kymo, recorded, form, name):
+    """Neither the one that it reads nor another."""
+    (kymo.cwd / "day").mkdir()
+    for copy in ("r.kymo", "day/1.kymo"):
+        shutil.copy(recorded, kymo.cwd / copy)
+    (kymo.cwd / "link.svg").symlink_to("r.kymo")
+    before = (kymo.cwd / name).read_bytes()
+    refused(kymo.run("export", "-f", form, "-o", name, "r.kymo", check=False), name, "profile")
+    assert (kymo.cwd / name).read_bytes() == before
+    assert sorted(p.name for p in kymo.cwd.rglob("*")) == ["1.kymo", "day", "link.svg", "r.kymo"]
 
 
 def test_not_root(kymo):

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -90,14 +91,15 @@ static void child_signals(void)
 	signal(SIGXFSZ, SIG_DFL);
 }
 
-_Noreturn static void child(char *const *argv, bool user_set, uid_t uid, gid_t gid, int release_fd,
+_Noreturn static void child(char *const *argv, const struct command_as *as, int release_fd,
 			    int error_fd)
 {
 	char byte, path[PATH_MAX];
 	int r;
 
 	child_signals();
-	r = user_set ? become_user(uid, gid) : 0;
+	(void)setpriority(PRIO_PROCESS, 0, as->niceness);
+	r = as->user_set ? become_user(as->uid, as->gid) : 0;
 	if (r == 0)
 		r = command_find(argv[0], path);
 	report(error_fd, r);
@@ -122,7 +124,7 @@ static int read_error(int fd)
 	return n == sizeof(r) ? r : -EIO;
 }
 
-int command_start(char *const *argv, bool user_set, uid_t uid, gid_t gid, struct command *ret)
+int command_start(char *const *argv, const struct command_as *as, struct command *ret)
 {
 	_cleanup_close_ int release_r = -1, release_w = -1, error_r = -1, error_w = -1;
 	int fds[2], r;
@@ -142,7 +144,7 @@ int command_start(char *const *argv, bool user_set, uid_t uid, gid_t gid, struct
 		return -errno;
 	if (pid == 0) {
 		close(release_w); /* our end closing must end the wait */
-		child(argv, user_set, uid, gid, release_r, error_w);
+		child(argv, as, release_r, error_w);
 	}
 	close(TAKE_FD(error_w));
 	r = read_error(error_r);

@@ -20,11 +20,19 @@ struct command {
 
 #define COMMAND_NONE ((struct command){ .release_fd = -1, .error_fd = -1 })
 
+/* What the command has that is not ours. */
+struct command_as {
+	bool user_set; /* that user's ids, groups and HOME */
+	uid_t uid;
+	gid_t gid;
+	int niceness;
+};
+
 /*
- * Forks. With user_set the child has that user's ids, groups and HOME. -ENOENT, -EACCES:
- * no such command, not executable (for that user); nothing is left running.
+ * Forks. -ENOENT, -EACCES: no such command, not executable (for that user); nothing is left
+ * running.
  */
-int command_start(char *const *argv, bool user_set, uid_t uid, gid_t gid, struct command *ret);
+int command_start(char *const *argv, const struct command_as *as, struct command *ret);
 /* What execvp will find. 0, -ENOENT, -EACCES, -EISDIR. */
 int command_find(const char *name, char ret[PATH_MAX]);
 /* Lets it exec. -errno of the exec when that failed; 0 also when it died before (command_ended). */

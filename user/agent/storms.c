@@ -2,6 +2,7 @@
 #include "agent/storms.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,7 +53,7 @@ static double median(const struct storm_rule *rule)
 	double sorted[STORM_WINDOW];
 
 	if (!rule->rates_n)
-		return 0;
+		return NAN;
 	memcpy(sorted, rule->rates, rule->rates_n * sizeof(*sorted));
 	qsort(sorted, rule->rates_n, sizeof(*sorted), compare_rates);
 	return sorted[rule->rates_n / 2];
@@ -62,7 +63,7 @@ bool storm_rule_tick(struct storm_rule *rule, uint64_t count, uint64_t length_ns
 {
 	double rate = length_ns ? (double)count * (double)NS_PER_SEC / (double)length_ns : 0;
 	double usual = median(rule);
-	double least = usual * STORM_FACTOR > STORM_RATE_MIN ? usual * STORM_FACTOR
+	double least = usual * STORM_FACTOR > STORM_RATE_MIN ? usual * STORM_FACTOR /* not of NAN */
 							     : STORM_RATE_MIN;
 	bool storm = rule->ticks ? rate > least / 2 : rate > least && count >= STORM_COUNT_MIN;
 

@@ -30,7 +30,7 @@ struct storm_rule {
 	uint32_t ticks; /* how long the storm has lasted; 0 = none */
 };
 
-/* One more tick: whether it is one of a storm (rule->ticks counts it). *ret_usual gets the median before it. */
+/* One more tick: whether it is one of a storm (rule->ticks counts it). *ret_usual gets the median before it (NAN: it is the first). */
 bool storm_rule_tick(struct storm_rule *rule, uint64_t count, uint64_t length_ns,
 		     double *ret_usual);
 

@@ -93,10 +93,12 @@ static error_t add_pids(const struct argp_state *state, struct arguments *a, cha
 
 static error_t set_sources(const struct argp_state *state, struct agent_options *o, char *list)
 {
-	char *save = NULL;
+	char *name;
 
+	if (!*list)
+		return options_error(state, "--sources: no source given");
 	o->sources = 0;
-	for (char *name = strtok_r(list, ",", &save); name; name = strtok_r(NULL, ",", &save)) {
+	while ((name = strsep(&list, ","))) {
 		unsigned source = options_source(name);
 
 		if (!source)
@@ -105,7 +107,7 @@ static error_t set_sources(const struct argp_state *state, struct agent_options 
 				name);
 		o->sources |= 1U << source;
 	}
-	return o->sources ? 0 : options_error(state, "--sources: no source given");
+	return 0;
 }
 
 static error_t check(const struct argp_state *state, struct arguments *a)

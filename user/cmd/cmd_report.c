@@ -60,6 +60,8 @@ static error_t check_options(struct report_options *o, const struct argp_state *
 				     "--all-frames is for --tree, --value fault and --value io");
 	if (o->input.value && o->view == VIEW_PROCESSES)
 		return options_error(state, "--processes shows all accounts: not with --value");
+	if (o->input.value && o->view == VIEW_QUALITY)
+		return options_error(state, "--quality is of all sources: not with --value");
 	if (o->input.value && (o->view == VIEW_GC || o->view == VIEW_IMPORTS))
 		return options_error(state, "--gc and --imports show events: not with --value");
 	if (!o->sort)

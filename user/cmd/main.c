@@ -70,6 +70,12 @@ static int print_help(void)
 	return screen_finish(&s);
 }
 
+static int unexpected(const char *command, const char *word)
+{
+	log_error("%s: unexpected '%s'", command, word);
+	return 1;
+}
+
 static int cmd_help(int argc, char **argv)
 {
 	const struct command *c = argc > 1 ? find_command(argv[1]) : NULL;
@@ -81,6 +87,8 @@ static int cmd_help(int argc, char **argv)
 		log_error("no command '%s'; 'kymo help' lists them", argv[1]);
 		return 1;
 	}
+	if (argc > 2)
+		return unexpected("help", argv[2]);
 	return c->run == cmd_help ? print_help() : c->run(2, help);
 }
 
@@ -88,7 +96,8 @@ int cmd_version(int argc, char **argv)
 {
 	struct screen s;
 
-	(void)argc, (void)argv;
+	if (argc > 1)
+		return unexpected("version", argv[1]);
 	screen_init(&s, stdout, 80);
 	printf("kymo %s\n", KYMO_VERSION);
 	return screen_finish(&s);

@@ -222,9 +222,14 @@ int output_export(const char *path, const struct exporter *format, struct profil
 {
 	_cleanup_(output_release) struct output out = { .fd = -1 };
 	_cleanup_free_ char *message = NULL;
-	/* SQLite makes files of its own beside it. */
-	int r = output_open(&out, path, format->write_file != NULL);
+	int r;
 
+	if (path && profile_is_one(path)) {
+		log_error("%s: a kymo profile is there: choose another name or remove it", path);
+		return -EEXIST;
+	}
+	/* SQLite makes files of its own beside it. */
+	r = output_open(&out, path, format->write_file != NULL);
 	if (r == 0)
 		r = format->write_file ? write_file(&out, format, p, sel, &message)
 				       : write_stream(&out, format, p, sel, result, options);

@@ -107,20 +107,30 @@ static int print_storm(struct screen *s, int indent, const struct query_event *e
 	const char *programs = json_member(e->fields, "programs"), *program;
 	_cleanup_(buf_release) struct buf b = { 0 };
 	char count[FORMAT_SIZE], length[16];
-	double usual = 0;
+	double usual;
 	int r;
 
-	json_get_number(json_member(e->fields, "usual_per_s"), &usual);
-	r = buf_printf(&b, "%s: %s in %s, usually %.0f a second", query_event_names[e->kind],
+	r = buf_printf(&b, "%s: %s in %s", query_event_names[e->kind],
 		       text_count(number_of(e->fields, "count"), count),
-		       text_duration(e->duration_ns, length), usual);
+		       text_duration(e->duration_ns, length));
+	/* a recording's first tick has none before it */
+	if (r == 0 && json_get_number(json_member(e->fields, "usual_per_s"), &usual))
+		r = buf_printf(&b, ", usually %.0f a second", usual);
 	for (size_t i = 0; i < PROGRAMS_MAX && r == 0; i++) {
+		_cleanup_(buf_release) struct buf one = { 0 };
+
 		program = json_element(programs, i);
 		if (!program)
 			break;
-		r = append_member(&b, i ? ", " : ": ", program, "comm");
+		r = append_member(&one, i ? ", " : ": ", program, "comm");
 		if (r == 0)
-			r = buf_printf(&b, " %s", text_count(number_of(program, "count"), count));
+			r = buf_printf(&one, " %s", text_count(number_of(program, "count"), count));
+		/* Whole or not at all: a count is no use without its name, nor cut. */
+		if (r == 0 &&
+		    (!buf_str(&one) || safe_width(buf_str(&one)) > room(s, indent, &b, NULL)))
+			break;
+		if (r == 0)
+			r = buf_append_str(&b, buf_str(&one));
 	}
 	return r < 0 ? r : print_event(s, indent, STYLE_WARNING, &b);
 }

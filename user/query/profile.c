@@ -42,6 +42,11 @@ void profile_close(struct profile *p)
 	free(p);
 }
 
+bool profile_is_one(const char *path)
+{
+	return store_is_profile(path);
+}
+
 const char *profile_path(const struct profile *p)
 {
 	return p->path;

@@ -30,6 +30,8 @@ struct profile_tick {
 /* Every failure sets *ret_message (owned by the caller; one line). 0 or -errno. */
 int profile_open(const char *path, struct profile **ret, char **ret_message);
 void profile_close(struct profile *p); /* NULL is allowed */
+/* Whether an ordinary file there (links are followed) is a profile, of whatever format. */
+bool profile_is_one(const char *path);
 /* One line each about segments that are left out, or were cut off before others; owned by p. */
 const char *const *profile_notes(const struct profile *p, size_t *ret_n);
 size_t profile_segments(const struct profile *p); /* files that are read */

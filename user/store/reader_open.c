@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "store/create.h"
@@ -284,4 +285,11 @@ int reader_connect(struct store_reader *r, char **ret_message)
 	free(*ret_message);
 	*ret_message = NULL;
 	return connect_database(r, ret_message);
+}
+
+bool store_is_profile(const char *path)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+
+	return fd >= 0 && schema_is_profile(fd);
 }

@@ -4,8 +4,10 @@
 #include <ctype.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/array.h"
+#include "base/file.h"
 #include "store/sql.h"
 #include "store/store.h"
 
@@ -173,6 +175,19 @@ void schema_parse_header(const uint8_t bytes[SCHEMA_HEADER_BYTES], struct schema
 		.user_version = be32(bytes + 60),
 		.application_id = be32(bytes + 68),
 	};
+}
+
+bool schema_is_profile(int fd)
+{
+	uint8_t bytes[SCHEMA_HEADER_BYTES];
+	struct schema_header header;
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
+	    file_pread_all(fd, bytes, sizeof(bytes), 0) < 0)
+		return false;
+	schema_parse_header(bytes, &header);
+	return header.is_sqlite && header.application_id == SCHEMA_APPLICATION_ID;
 }
 
 static bool skip(const char **p, const char *what)

@@ -40,5 +40,7 @@ struct schema_header {
 };
 
 void schema_parse_header(const uint8_t bytes[SCHEMA_HEADER_BYTES], struct schema_header *ret);
+/* An ordinary file with the header of a profile, of whatever format. */
+bool schema_is_profile(int fd);
 
 #endif

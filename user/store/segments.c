@@ -174,16 +174,11 @@ static bool is_ours(int folder_fd, const char *name, bool *ret_recorded)
 {
 	_cleanup_close_ int fd =
 		openat(folder_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	struct schema_header header = { 0 };
-	uint8_t bytes[SCHEMA_HEADER_BYTES];
-	struct stat st;
 
-	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
-	    file_pread_all(fd, bytes, sizeof(bytes), 0) < 0)
+	if (fd < 0 || !schema_is_profile(fd))
 		return false;
-	schema_parse_header(bytes, &header);
 	*ret_recorded = create_is_recording(fd);
-	return header.is_sqlite && header.application_id == SCHEMA_APPLICATION_ID;
+	return true;
 }
 
 static int remove_segment(int folder_fd, const char *name)

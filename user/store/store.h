@@ -50,6 +50,8 @@ uint64_t store_bytes(const struct store *s); /* file and WAL now */
 /* Not for the profile that this process writes: closing a file drops all its locks on it. */
 struct store_reader;
 
+/* Whether what is there (links are followed) begins as a profile does. */
+bool store_is_profile(const char *path);
 /* Every failure sets *ret_message: no such file, not a regular file, not a kymo profile, newer format, damaged where. */
 int store_open(const char *path, struct store_reader **ret, char **ret_message);
 void store_reader_close(struct store_reader *r);

@@ -300,7 +300,9 @@ void helper_hurry(struct helper *h, bool hurry)
 
 	if (h->pid <= 0 || h->is_hurried == hurry)
 		return;
-	if (setpriority(PRIO_PROCESS, (id_t)h->pid, hurry ? 0 : WORKER_NICE) < 0)
+	/* Somebody waits: as the thread that asks. */
+	if (setpriority(PRIO_PROCESS, (id_t)h->pid,
+			hurry ? getpriority(PRIO_PROCESS, 0) : WORKER_NICE) < 0)
 		return;
 	(void)sched_setscheduler(h->pid, hurry ? SCHED_OTHER : SCHED_BATCH, &none);
 	h->is_hurried = hurry;

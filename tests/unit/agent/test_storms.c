@@ -2,6 +2,7 @@
 /* When execs are a storm, and what its event says. */
 #include "unit/test.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -18,10 +19,14 @@ static bool tick(struct storm_rule *rule, uint64_t count)
 static void test_begins_above_the_least_rate(void **state)
 {
 	struct storm_rule rule = { 0 };
+	double usual;
 
 	(void)state;
-	assert_false(tick(&rule, 50));
-	assert_true(tick(&rule, 501));
+	/* the first has no usual before it */
+	assert_false(storm_rule_tick(&rule, 50, NS_PER_SEC, &usual));
+	assert_true(isnan(usual));
+	assert_true(storm_rule_tick(&rule, 501, NS_PER_SEC, &usual));
+	assert_true(usual == 50);
 	assert_int_equal(rule.ticks, 1);
 }
 
@@ -169,7 +174,7 @@ static void test_event_names_programs_and_parents(void **state)
 	assert_int_equal(t->events[0].kind, EVENT_EXEC_STORM);
 	assert_int_equal(t->events[0].duration_ns, NS_PER_SEC);
 	assert_non_null(strstr(t->events[0].fields,
-			       "{\"count\":64,\"usual_per_s\":0,"
+			       "{\"count\":64,\"usual_per_s\":null,"
 			       "\"storm_ticks\":1,\"programs\":["
 			       "{\"comm\":\"cc\\\"1\",\"exe\":\"/usr/lib/cc1\",\"count\":60},"
 			       "{\"comm\":\"as\",\"exe\":\"/usr/bin/as\",\"count\":3},"
