@@ -30,8 +30,8 @@ The columns:
   with, which is what the profiler does in the kernel while it interrupts them, and cold caches. On a shared host the clock
   says little.
 - **µs a sample**: CPU of all of the profiler's processes while the work ran, by the samples of that time. **kernel ns**: what the
-  kernel measured of a run of its BPF programs (kymo's on page faults among them); what perf does in the interrupt is nobody's account and stands in the table of
-  turns below.
+  kernel measured of a run of its BPF programs (kymo's on page faults among them); what perf does in the interrupt is nobody's
+  account and stands in the table of turns.
 - **memory**: the most that all its processes kept (pages shared by them once), until its result was there; **maps**: what its
   BPF maps take in the kernel.
 - **whole**: of the work's stacks with a user part, those that reach a true end: kymo's by rule, the others' by the name of the
@@ -91,6 +91,11 @@ def line(cells):
     return "| " + " | ".join(cells) + " |\n"
 
 
+def ordered(runs, names):
+    """As they are listed, kymo first; nobody's run before all."""
+    return dict(sorted(runs.items(), key=lambda r: ["", *names].index(r[0].rpartition("@")[0])))
+
+
 def work_table(name, runs, idle):
     alone = runs.get("@99", [])
     out = f"\n### {name}\n\n"
@@ -98,7 +103,7 @@ def work_table(name, runs, idle):
         out += (f"Without a profiler: {number(column(alone, 'wall'), '{:.2f}')} s by the clock, "
                 f"{number(column(alone, 'cpu'), '{:.2f}')} s of CPU.\n\n")
     out += line(("profiler", *CELLS)) + "|---" * (len(CELLS) + 1) + "|\n"
-    for key in sorted(runs, key=lambda k: (int(k.rpartition("@")[2]), not k.startswith("kymo"), k)):
+    for key in sorted(runs, key=lambda k: int(k.rpartition("@")[2])):
         who, _, hz = key.rpartition("@")
         if who:
             cells = row(runs[key], alone, own_cpu=name != "PostgreSQL, pgbench")
@@ -161,14 +166,14 @@ def verdicts_text(verdicts):
     return out
 
 
-# name: (of a run, better when smaller, a difference that is one)
+# name: (of a run, the smaller the better; how much more is a difference)
 COMPARED = {
-    "µs of CPU a sample": (lambda r: 1e6 * r["own cpu"] / r["at work"] if r["at work"] else None, 1, 1.1),
-    "ns a sample in the kernel": (lambda r: r.get("kernel ns"), 1, 1.1),
-    "memory": (lambda r: r["memory"], 1, 1.1),
-    "time to the result": (lambda r: r["result"], 1, 1.1),
-    "whole stacks": (lambda r: r["whole"] and 1 / r["whole"], 1, 1.005),
-    "distance from the truth": (lambda r: r.get("seen") and max(0, r["distance"] - r["bound"]) + 1, 1, 1.005),
+    "µs of CPU a sample": (lambda r: 1e6 * r["own cpu"] / r["at work"] if r["at work"] else None, 1.1),
+    "ns a sample in the kernel": (lambda r: r.get("kernel ns"), 1.1),
+    "memory": (lambda r: r["memory"], 1.1),
+    "time to the result": (lambda r: r["result"], 1.1),
+    "whole stacks": (lambda r: r["whole"] and 1 / r["whole"], 1.005),
+    "distance from the truth": (lambda r: r.get("seen") and max(0, r["distance"] - r["bound"]) + 1, 1.005),
 }
 
 
@@ -181,7 +186,7 @@ def behind(results):
             mine = runs.get(f"kymo@{hz}")
             if who in ("", "kymo") or not mine:
                 continue
-            for name, (of, _, more) in COMPARED.items():
+            for name, (of, more) in COMPARED.items():
                 a, b = ([v for v in map(of, r) if v] for r in (mine, of_peer))
                 if a and b and statistics.median(a) > more * statistics.median(b):
                     out.append((name, work, f"{who}, {hz} Hz", statistics.median(a) / statistics.median(b)))
@@ -234,18 +239,25 @@ def part_line(name, p):
     return line((name, f"`{p['command']}`", p["begun"], f"{p['minutes']:.0f}", p["extent"], f"{p['load']:.1f} at the start, {p['load_after']:.1f} at the end"))
 
 
+def works_text(results):
+    names = [c["name"] for c in results["contenders"]]
+    works = {name: ordered(results["runs"][name], names) for name in results["works"] if name in results["runs"]}
+    out = "\n## The works\n" + COLUMNS_TEXT
+    for name, runs in works.items():
+        out += work_table(name, runs, idle=name == "an idle host")
+    first = next(iter(works))
+    return out + (f"\n### Bytes\n\nOf the recordings of *{first}* at 99 and at 999 Hz: what is fixed, and what a sample adds. Those that keep\n"
+                  "counts of stacks have no time in them.\n\n") + bytes_table(works[first])
+
+
 def render(results):
     parts = results["parts"]
     out = HEAD.format(host=results["host"], quiet=quiet(parts), parts="".join(part_line(*p) for p in parts.items())) + versions_text(results["contenders"])
     missing = {**results["missing"], **{k: "; ".join(sorted(set(v))) for k, v in results["failures"].items()}}
     if missing:
         out += "\nLeft out: " + "; ".join(f"{k} ({v})" for k, v in missing.items()) + ".\n"
-    out += "\n## The works\n" + COLUMNS_TEXT
-    for name, runs in results["runs"].items():
-        out += work_table(name, runs, idle=name == "an idle host")
-    first = next(iter(results["runs"].values()), {})
-    out += "\n### Bytes\n\nOf the first work's recordings at 99 and at 999 Hz: what is fixed, and what a sample adds. Those that keep\n"
-    out += "counts of stacks have no time in them.\n\n" + bytes_table(first)
+    if results["runs"]:
+        out += works_text(results)
     turned = results.get("turns", []) + results.get("kernel", [])
     if turned:
         out += ("\n## The target's slowdown in random turns\n\nA load on each CPU counts its work while the recorder is switched on and "

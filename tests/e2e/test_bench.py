@@ -49,7 +49,7 @@ def test_document_says_what_is_missing_and_behind():
            "result": 1.0, "bytes": 1000, "seen": False}
     alone = {"round": 0, "wall": 1.0, "cpu": 1.0}
     results = {"parts": {"works": {"command": "x", "begun": "now", "minutes": 1, "extent": "1 round", "load": 0, "load_after": 1}}, "host": "h",
-               "contenders": [], "missing": {"bpftrace": "not installed"}, "failures": {"Austin, x": ["exit 1"]},
+               "works": ["w"], "contenders": [{"name": n, "version": "1", "command": n} for n in ("kymo", "peer")], "missing": {"bpftrace": "not installed"}, "failures": {"Austin, x": ["exit 1"]},
                "runs": {"w": {"@99": [alone], "kymo@99": [run], "peer@99": [run | {"memory": 1 << 20}]}}}
     text = document.render(results)
     assert "bpftrace (not installed)" in text and "Austin, x (exit 1)" in text
