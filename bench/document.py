@@ -266,7 +266,8 @@ def render(results):
         out += ("\n## The oracle's verdicts\n\nPrograms whose call graph and times are known (`tests/oracle`), recorded by all in the same run; kymo at "
                 "999 Hz, the others\nat a rate at which they do not fall behind. *features*: what the language does to stacks (exceptions, closures, signals,\n"
                 "sorting with a function, destructors ...); the others are graphs made from a seed. C, C++ and Rust as distributions build\n"
-                "them, without frame pointers. Right: no impossible stack, and the shares as near to the truth as chance allows so many samples.\n\n" + verdicts_text(results["verdicts"]))
+                "them, without frame pointers. *memory*, *io*: bytes instead of time. Right: no impossible stack, and the shares as near to the\n"
+                "truth as chance allows so many samples.\n\n" + verdicts_text(results["verdicts"]))
     if results.get("whole"):
         out += "\n## Whole stacks\n\n" + results["whole"]
     out += "\n## What kymo is behind in\n\n" + behind_text(results, REASONS)

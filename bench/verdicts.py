@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The oracle's verdict on kymo and every peer: programs of a known call graph, all profilers in the same run."""
 import os
+import pathlib
+import shutil
 import subprocess
 
 from measure import builds
@@ -15,6 +17,34 @@ PROGRAMS = [*((language, None) for language in ("c", "c++", "rust", "go", PYTHON
             ("c++", "deep"), ("rust", "wide"), ("go", "threaded"), (PYTHON, "deep"), (PYTHON, "recursive"), (PYTHON, "threaded"),
             (PYTHON, "signals")]
 SHAPES_SEED = 3
+MIB = {"memory": 256, "io": 128}
+# What grew and who wrote, by bytes: (language, shape, what).
+CHARGED = [(language, "threaded", what) for language in ("c", "c++", "rust", "go", PYTHON) for what in ("memory", "io")]
+
+
+class KymoCharged(profilers.Kymo):
+    """By the sources that say who caused it."""
+    sources = "cpu,fault,io"
+    source = None
+
+    def stacks(self, *options):
+        if self.source is None or options:
+            return super().stacks(*options)
+        return self.charged(self.source, self.pids[0])
+
+
+class PerfFaults(profilers.Perf):
+    """Each of seven, as kymo does; perf has no event whose weight is a bio's bytes."""
+    name = "perf page-faults"
+
+    def command(self):
+        return [shutil.which("perf"), "record", "-q", "-e", "page-faults", "-c", "7", "--call-graph", "dwarf", "-p", self.pids[0], "-o", self.out]
+
+
+def charging(kinds, what):
+    """Of those that are there, who can say what memory or disk traffic was whose."""
+    mine = type("KymoCharged", (KymoCharged,), {"source": {"memory": "fault", "io": "io"}[what]})
+    return [mine] + ([PerfFaults] if what == "memory" and profilers.Perf in kinds else [])
 
 CONTENDERS = (profilers.Kymo, profilers.Perf, profilers.PerfDwarf, profilers.Bcc, profilers.Bpftrace, profilers.PySpy,
               profilers.PySpyNative, profilers.Austin)
@@ -35,21 +65,24 @@ def together(kinds, pid, folder):
 
 
 def title(program):
-    language, shape = program
-    return f"{os.path.basename(language)}, {shape or 'features'}"
+    language, shape, *what = program
+    return ", ".join([os.path.basename(language), shape or "features", *what])
 
 
 def command(folder, program, seconds, seed):
-    language, shape = program
+    language, shape, *what = program
     if not shape:
         return [*loads.graph(folder, language), seconds, seed]
-    return [*shapes.command(folder, language, shape, SHAPES_SEED), "cpu", seconds / shapes.SHAPES[shape].threads, seed]
+    what = what[0] if what else "cpu"
+    amount = (seconds if what == "cpu" else MIB[what]) / shapes.SHAPES[shape].threads
+    return [*shapes.command(folder, language, shape, SHAPES_SEED), what, amount, seed, f"/var/tmp/kymo-bench-{os.getpid()}"]  # a real disk
 
 
 def verdict(program, kinds, folder, seconds, seed):
     """[(profiler's name, judge.Verdict or why there is none)] of one program; loads.Missing where it cannot be had."""
     running = loads.Waiting(command(folder, program, seconds, seed))
     begun = []
+    kinds = charging(kinds, program[2]) if len(program) > 2 else kinds
     python = program[0].startswith("/") or program[0][0].isdigit()
     try:
         begun, failed = together([k for k in kinds if python or not k.python_only], running.pid, folder)
@@ -63,6 +96,7 @@ def verdict(program, kinds, folder, seconds, seed):
         for r in begun:
             r.end()
         running.end()
+        pathlib.Path(f"/var/tmp/kymo-bench-{os.getpid()}").unlink(missing_ok=True)
     said = list(failed.items())
     for r in begun:
         if r.name not in failed:
