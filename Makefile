@@ -5,6 +5,7 @@
 # make check-pythons                 a row for each CPython: stacks, shares, names, every line of its library; fetches Debian's others
 #                                    (a quarter of an hour; SAMPLES=50000)
 # make check-kernels                 kymo on five kernels, in an emulator (minutes)
+# make soak         a churning host, SECONDS=60: nothing of kymo's grows, no tick is missing
 # make check-long   a whole minute of what `make check` does in its short form
 # make install      PREFIX=/usr/local DESTDIR=
 # make bench        kymo and its peers on the same work, into docs/BENCHMARKS.md (about an hour; MINUTES=18, QUICK=1)
@@ -245,6 +246,11 @@ vm-programs: $(VM_PROGRAMS)
 check-kernels: $(VM_PROGRAMS)
 	$(Q)tests/vm/check $(BUILD)
 .PHONY: vm-programs check-kernels
+
+# A churning host for SECONDS: memory, descriptors, maps and files stay what they are.
+soak: all
+	$(Q)tests/soak/soak.py $(BUILD) $(SECONDS)
+.PHONY: soak
 
 check-long: all
 	KYMO_LONG=1 KYMO=$(abspath $(BUILD))/kymo /usr/bin/python3 -B -m pytest -q tests/e2e/test_storm.py

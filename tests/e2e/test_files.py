@@ -220,6 +220,19 @@ def test_why_stacks_stop(kymo, compiled, how, why):
     assert int(told[1]) >= 50
 
 
+def test_a_file_written_over_in_place(kymo, compiled):
+    """It keeps its inode: what ran before has the names of before, what runs later those of later, at the same places of the file."""
+    before, after = (compiled("renamed.c", f"-DNAME={name}") for name in ("of_before", "of_later"))
+    program = kymo.cwd / "program"
+    shutil.copy(before, program)
+    kymo.run("record", "-q", "-F", HZ, "-o", "u.kymo", "--", "sh", "-c", f"{program} 1.2 && cat {after} > {program} && {program} 2.5")
+    seconds = {name: sum(ns for stack, ns in folded(kymo, kymo.cwd / "u.kymo") if name in stack) / 1e9 for name in ("of_before", "of_later")}
+    print(seconds)
+    # It is looked at when it is mapped anew, and a second after the last time at the latest.
+    assert seconds["of_before"] >= 0.9 and seconds["of_later"] >= 1, seconds
+    assert len(rows(kymo.cwd / "u.kymo", "SELECT id FROM binary WHERE path = ?", str(program))) == 2
+
+
 def test_first_whole_stack_within_a_second(kymo, compiled):
     """Of a process that already runs, of a program never seen before: from the recording's start, preparing included."""
     spans = []

@@ -101,7 +101,7 @@ static struct file *file_add(struct files *f, const struct proc_mapping *m, uint
 }
 
 /* The file that took over the inode: a compiler's output often gets that of the one just removed. */
-static struct file *file_succeed(struct files *f, const struct proc_mapping *m, uint32_t *index)
+struct file *files_succeed(struct files *f, const struct proc_mapping *m, uint32_t *index)
 {
 	uint32_t before = *index;
 	struct file *file = file_add(f, m, index);
@@ -145,7 +145,7 @@ static struct file *file_get(struct files *f, uint32_t pid, const struct proc_ma
 	} else {
 		file = &f->files[*index];
 		if (is_successor(file, m))
-			file = file_succeed(f, m, index);
+			file = files_succeed(f, m, index);
 		if (!file)
 			return NULL;
 	}
@@ -160,6 +160,14 @@ void files_seen(struct files *f, uint32_t pid, const struct proc_mapping *mappin
 {
 	if (mapping->is_file)
 		file_get(f, pid, mapping);
+}
+
+void files_seen_again(struct files *f, uint32_t pid, const struct proc_mapping *mapping)
+{
+	struct file *file = mapping->is_file ? file_get(f, pid, mapping) : NULL;
+
+	if (file && file->state == FILE_KNOWN)
+		files_change_seen(f, file);
 }
 
 void files_expect(struct files *f, const char *path)
@@ -409,11 +417,16 @@ static int take_inspect(struct files *f, const struct worker_reply *reply)
 {
 	struct file *file;
 
-	f->inspect_out--;
 	if (reply->cookie >= f->files_n)
 		return -EBADMSG;
+	if (files_change_checked(f, reply))
+		return 0;
+	f->inspect_out--;
+	if (reply->error == 0 && files_change_told(f, (uint32_t)reply->cookie, reply->version))
+		return 0;
 	file = &f->files[reply->cookie];
 	file->state = FILE_KNOWN;
+	file->checked_ns = clock_mono_ns();
 	if (reply->error < 0) {
 		/* Not an ELF file is an answer, not a failure: data files are mapped executable too. */
 		f->stats.failed_inspect += reply->error != -EBADMSG;
@@ -451,6 +464,7 @@ void files_tick_closed(struct files *f)
 {
 	f->late_closed = f->late_n;
 	hurry_names_of_ended(f);
+	files_change_tick(f);
 }
 
 static int add_build_ids(struct files *f, const uint32_t *late, size_t n, int profile,
@@ -548,7 +562,8 @@ static int take_names(struct files *f, const struct worker_reply *reply, struct 
 
 	if (!job)
 		return 0;
-	if (reply->error < 0) {
+	/* Of another content than that which ran. */
+	if (reply->error < 0 || files_change_told(f, job->file, reply->version)) {
 		f->stats.failed_names++;
 	} else {
 		l = names_of(names, job);
@@ -575,6 +590,8 @@ static int take_lines(struct files *f, const struct worker_reply *reply, struct 
 		/* Most files have none; of others the symbols must do. */
 		file->no_lines = reply->error != -EAGAIN;
 		f->stats.failed_lines += reply->error != -ENOENT;
+	} else if (files_change_told(f, job->file, reply->version)) {
+		f->stats.failed_lines++;
 	} else {
 		l = names_of(names, job);
 		r = l ? lines_add(job->profile == RETIRED ? f->retired : f->merge,

@@ -39,6 +39,8 @@ void files_observe(struct files *f, const struct files_observer *observer);
 
 /* A file that a process maps; inspected once. Also a fresher way to reach a known one. */
 void files_seen(struct files *f, uint32_t pid, const struct proc_mapping *mapping);
+/* Mapped once more: it may have been written over since. */
+void files_seen_again(struct files *f, uint32_t pid, const struct proc_mapping *mapping);
 /* A program that is about to be run: looked into before it is. `path` is in our own mount namespace. */
 void files_expect(struct files *f, const char *path);
 /* The binary of a file mapping, for merge; 0 = no memory or at a bound. */

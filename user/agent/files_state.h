@@ -24,7 +24,12 @@ struct file {
 	char *path;
 	struct build_id build_id;
 	struct frame_list unnamed[PROFILES]; /* frames that wait to be named */
-	bool superseded; /* its inode is another file's by now: it cannot be read any more */
+	bool superseded;     /* its inode is another file's by now: it cannot be read any more */
+	uint64_t version;    /* of its content; 0 = not known yet */
+	uint64_t checked_ns; /* when its version was asked for last */
+	uint32_t changes;    /* how often it was written over */
+	bool checking;	     /* asked, not answered */
+	bool check_wanted;   /* somebody mapped it since it was asked */
 	bool is_elf, is_python;
 	bool is_users; /* not root's */
 	bool rows_gone; /* the kernel had its rules; nobody mapped it, and others needed their place */
@@ -64,8 +69,9 @@ struct files {
 	struct hmap by_binary; /* binary id -> index */
 	struct file *files;
 	size_t files_n, files_cap;
-	size_t inspect_next; /* files before it have been asked for */
-	size_t inspect_out;  /* asked, not answered */
+	size_t inspect_next;  /* files before it have been asked for */
+	size_t inspect_out;   /* asked, not answered */
+	size_t checks_wanted; /* files that have it set, at most */
 	/* files whose tables are to be made; those before unwind_next have been asked for */
 	uint32_t *to_unwind;
 	size_t to_unwind_n, to_unwind_cap;
@@ -91,6 +97,23 @@ struct files {
 	size_t late_retired_n, late_retired_cap;
 	struct files_stats stats;
 };
+
+/* The file that took over the inode, or was written over the one before. NULL: no memory, or at the bound. */
+struct file *files_succeed(struct files *f, const struct proc_mapping *m, uint32_t *index);
+
+/* ---- files_change.c ---- */
+
+/* Somebody maps a file that is known: it may have been written over since. */
+void files_change_seen(struct files *f, struct file *file);
+/* Once per tick: those that were mapped too soon after they had been looked at. */
+void files_change_tick(struct files *f);
+/*
+ * An answer is of that version. True: of another than what is known, so that it says nothing of the file's
+ * frames; what is seen of the file from now on is another binary's. May move f->files.
+ */
+bool files_change_told(struct files *f, uint32_t index, uint64_t version);
+/* Whether the answer to an inspection is that of such a look alone: what it says is known. */
+bool files_change_checked(struct files *f, const struct worker_reply *reply);
 
 /* ---- files_unwind.c ---- */
 

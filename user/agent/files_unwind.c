@@ -164,6 +164,8 @@ int files_unwind_take(struct files *f, struct worker_reply *reply)
 	f->unwind_out--;
 	if (reply->cookie >= f->files_n)
 		return -EBADMSG;
+	if (r == 0 && files_change_told(f, (uint32_t)reply->cookie, reply->version))
+		return 0;
 	file = &f->files[reply->cookie];
 	if (file->superseded)
 		return 0;

@@ -85,6 +85,13 @@ static void on_file(void *data, uint32_t pid, const struct proc_mapping *mapping
 	files_seen(p->files, pid, mapping);
 }
 
+static void on_file_again(void *data, uint32_t pid, const struct proc_mapping *mapping)
+{
+	struct pipeline *p = data;
+
+	files_seen_again(p->files, pid, mapping);
+}
+
 static uint32_t sample_process(struct pipeline *p, const struct kymo_who *who,
 			       const struct proc_process *proc)
 {
@@ -352,6 +359,8 @@ static int open_parts(struct pipeline *p)
 		r = files_new(p->kern, p->merge, p->worker, p->probes, &p->files);
 	if (r == 0)
 		r = proc_table_new("/proc", on_file, p, &p->procs);
+	if (r == 0)
+		proc_tell_again(p->procs, on_file_again);
 	if (r == 0)
 		r = python_codes_new(CODES_MAX, &p->codes);
 	if (r == 0)

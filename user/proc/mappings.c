@@ -232,6 +232,13 @@ void files_tell(struct proc_table *t, const struct life *l, const struct proc_ma
 	}
 	if (new)
 		t->new_file(t->data, l->p.info.pid, m);
+	else if (t->again)
+		t->again(t->data, l->p.info.pid, m);
+}
+
+void proc_tell_again(struct proc_table *t, proc_new_file again)
+{
+	t->again = again;
 }
 
 void proc_want_named(struct proc_table *t)

@@ -37,6 +37,8 @@ struct proc_table;
 typedef void (*proc_new_file)(void *data, uint32_t pid, const struct proc_mapping *mapping);
 
 int proc_table_new(const char *proc, proc_new_file new_file, void *data, struct proc_table **ret);
+/* Before any reading: the same of a file that was told before, which may have been written over since. */
+void proc_tell_again(struct proc_table *t, proc_new_file again);
 void proc_table_free(struct proc_table *t);
 /* From now on, before any reading: files are told of processes that were named by proc_want, and of their children. */
 void proc_want_named(struct proc_table *t);

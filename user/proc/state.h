@@ -53,7 +53,7 @@ struct file_identity {
 
 struct proc_table {
 	int proc_fd;
-	proc_new_file new_file;
+	proc_new_file new_file, again;
 	void *data;
 	struct hmap by_pid; /* uint32_t -> struct life *, the newest */
 	struct hmap files;  /* struct kymo_file_key -> uint8_t: told */

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/hmap.h"
 #include "worker/channel.h"
 
 /* Tables of some thousand files. */
@@ -335,6 +336,14 @@ static int run_once(struct client *c, const struct job *job, const struct file_i
 	return r;
 }
 
+/* Of the time that changes with the content alone: links and permissions leave it as it is. */
+static uint64_t version_of(const struct file_identity *identity)
+{
+	const uint64_t facts[] = { identity->size, identity->mtime_ns };
+
+	return hash_bytes(facts, sizeof(facts), WORKER_MAGIC) | 1;
+}
+
 int client_run(struct client *c, const struct job *job, struct reply *reply)
 {
 	const struct client_path path = { .what = OPEN_MAPPED, .path = job->path };
@@ -349,6 +358,7 @@ int client_run(struct client *c, const struct job *job, struct reply *reply)
 	r = open_mapped(c, job, &path, &identity, &fd);
 	if (r < 0)
 		return r;
+	reply->public.version = version_of(&identity);
 	if (job->kind == WORKER_LINES)
 		return client_run_lines(c, job, &identity, fd, reply);
 	return job->kind == WORKER_NAME ? client_parse(c, job, &identity, fd, reply)

@@ -69,7 +69,9 @@ struct worker_reply {
 	size_t inlines_n;
 	struct unwind_table *table; /* UNWIND: sound; owned by the reply */
 	uint64_t parser_cpu_ns;	    /* by the parser's own word */
-	uint32_t owner;		    /* UNWIND: of the file: its user id */
+	uint64_t
+		version; /* of the file's content, by size and time: another one when it was written over; 0 = not known */
+	uint32_t owner; /* UNWIND: of the file: its user id */
 };
 
 /*
