@@ -6,6 +6,7 @@
 #                                    (a quarter of an hour; SAMPLES=50000)
 # make check-kernels                 kymo on five kernels, in an emulator (minutes)
 # make soak         a churning host, SECONDS=60: nothing of kymo's grows, no tick is missing
+# make coverage     which lines of the user side the tests run (minutes)
 # make check-long   a whole minute of what `make check` does in its short form
 # make install      PREFIX=/usr/local DESTDIR=
 # make bench        kymo and its peers on the same work, into docs/BENCHMARKS.md (about an hour; MINUTES=18, QUICK=1)
@@ -246,6 +247,12 @@ vm-programs: $(VM_PROGRAMS)
 check-kernels: $(VM_PROGRAMS)
 	$(Q)tests/vm/check $(BUILD)
 .PHONY: vm-programs check-kernels
+
+# Which lines of the user side the unit and e2e tests run: a table. E2E="test_x.py ..." for some of them.
+coverage:
+	$(Q)$(MAKE) BUILD=build-coverage CFLAGS="-O1 -g --coverage -fprofile-update=atomic" all unit-programs
+	$(Q)tests/coverage build-coverage $(E2E)
+.PHONY: coverage
 
 # A churning host for SECONDS: memory, descriptors, maps and files stay what they are.
 soak: all

@@ -9,7 +9,7 @@ from conftest import ROOT
 sys.path.insert(0, str(ROOT / "tests/soak"))
 import soak  # noqa: E402
 
-SECONDS = 18
+SECONDS = 15
 
 
 def test_churning_host(kymo):

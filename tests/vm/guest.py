@@ -210,7 +210,7 @@ def test_info(r):
     need(info["recording"]["kernel"] == RELEASE and info["recording"]["ended"], f"{info['recording']}")
     need(info["samples"] > 100 and info["sources"] == "cpu,fault,io", f"{info['samples']} samples of {info['sources']}")
     lost = dict(rows("SELECT counter, sum(value) FROM quality WHERE counter IN ('bpf.ring_full', 'bpf.nested', "
-                     "'sideband.lost', 'kern.malformed') GROUP BY 1"))
+                     "'sideband.lost', 'ring.malformed', 'ring.queue_dropped') GROUP BY 1"))
     need(not lost, f"lost: {lost}")
 
 
