@@ -15,6 +15,7 @@ sys.path.insert(0, str(ROOT / "bench"))
 sys.path.insert(0, str(ROOT / "tests" / "oracle"))
 import document  # noqa: E402
 import measure  # noqa: E402
+import profilers  # noqa: E402
 import turns  # noqa: E402
 
 BUILD = pathlib.Path(KYMO).resolve().parent
@@ -64,3 +65,34 @@ def test_intervals():
         assert turns.t_factor(n) == pytest.approx(t, rel=0.012)
     assert measure.interval(range(100)) == (49.5, 40, 59)
     assert measure.interval([3, 1, 2]) == (2, 1, 3)
+
+
+def read(kind, text, tmp_path, drawn=False):
+    """What a profiler's text is taken to say."""
+    r = kind.__new__(kind)
+    r.out, r.drawn, r.log, r.maps = (str(tmp_path / name) for name in ("out", "drawn", "log", "maps"))
+    r.maps = {}
+    pathlib.Path(r.drawn if drawn else r.log if kind is profilers.Bcc else r.out).write_text(text)
+    return r
+
+
+@pytest.mark.no_root
+def test_peers_are_read(tmp_path):
+    """Each peer's own text, as it was printed once: threads, frames from the outermost on, counts, whole stacks."""
+    perf = read(profilers.Perf, "bench python  12/13 \n\tffffffff81000000 do_syscall_64\n\t          401136 leaf\n\t          401200 _start+0x1\n\n"
+                "swapper     0/0  \n\tffffffff81000001 idle\n\ncc1  14/14 \n\t     7f0000000000 [unknown]\n\n", tmp_path, drawn=True)
+    assert perf.labelled() == [("bench python", ["_start+0x1", "leaf", "do_syscall_64"], 1), ("cc1", ["[unknown]"], 1)]
+    assert perf.whole()[:2] == (1, 2) and perf.whole(["cc1"])[:2] == (0, 1)
+    bcc = read(profilers.Bcc, "sh;_start;main;-;entry_SYSCALL_64 3\nsh;[unknown] 2\n", tmp_path)
+    assert bcc.labelled() == [("sh", ["_start", "main", "-", "entry_SYSCALL_64"], 3), ("sh", ["[unknown]"], 2)]
+    assert bcc.whole()[:2] == (3, 5)
+    bpftrace = read(profilers.Bpftrace, '{"type": "attached_probes", "data": {"probes": 1}}\n{"type": "map", "data": {"@": {"sh,\\n\\t401136 leaf+6 (/bin/x)\\n'
+                    '\\t401200 _start+33 (/bin/x)\\n,\\n\\tffffffff81000000 do_syscall_64+1\\n": 4, '
+                    '"cc1,\\n\\t7f00 0x7f00 ([unknown])\\n,": 2, "cc1,\\n,": 1, "cc1,\\n,": 1}}}\n', tmp_path)
+    assert bpftrace.labelled() == [("sh", ["_start", "leaf", "do_syscall_64"], 4), ("cc1", ["0x7f00"], 2), ("cc1", [], 1), ("cc1", [], 1)]
+    assert bpftrace.whole()[:2] == (4, 6)
+    spy = read(profilers.PySpy, "<module> (a b.py:3);work (a.py:1) 7\nleaf (a.py:1) 1\n", tmp_path)
+    assert spy.labelled() == [(None, ["<module> (a b.py:3)", "work (a.py:1)"], 7), (None, ["leaf (a.py:1)"], 1)]
+    assert spy.whole()[:2] == (7, 8)
+    austin = read(profilers.Austin, "# austin: 3.7.0\nP7;T0:7;/x/a.py:<module>:3;/x/a.py:work:1 1010\nP7;T0:7;/x/a.py:<module>:3 0\n\n", tmp_path)
+    assert austin.labelled() == [(None, ["<module>", "work"], 1)] and austin.whole()[:2] == (1, 1)

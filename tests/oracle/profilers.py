@@ -364,12 +364,20 @@ class Bpftrace(Profiler):
     def labelled(self):
         out = []
         for line in pathlib.Path(self.out).read_text(errors="replace").splitlines():
-            entry = json.loads(line, strict=False)
-            for key, n in entry["data"].get("@", {}).items() if entry["type"] == "map" else ():
-                comm, user, kernel = (key.split(",\n") + ["", ""])[:3]
+            for key, n in self.pairs(line):
+                comm, _, stacks = key.partition(",\n")
+                user, _, kernel = ("\n" + stacks).partition("\n,")
                 frames = [self.frame(f) for part in (kernel, user) for f in part.splitlines() if f.strip()]
                 out.append((comm, frames[::-1], n))
         return out
+
+    @staticmethod
+    def pairs(line):
+        """Of a map; a key whose stack could not be looked up may stand there more than once."""
+        entry = json.loads(line, strict=False, object_pairs_hook=list) if line.strip() else []
+        if ("type", "map") not in entry:
+            return []
+        return dict(dict(entry)["data"]).get("@", [])
 
     @staticmethod
     def frame(line):
