@@ -8,6 +8,7 @@
 # make soak         a churning host, SECONDS=60: nothing of kymo's grows, no tick is missing
 # make coverage     which lines of the user side the tests run (minutes)
 # make check-long   a whole minute of what `make check` does in its short form
+# make check-dump   a hundred dumps of 200 threads: whether they hold anybody up, beside py-spy where it is installed (minutes)
 # make install      PREFIX=/usr/local DESTDIR=
 # make bench        kymo and its peers on the same work, into docs/BENCHMARKS.md (about an hour; MINUTES=18, QUICK=1)
 # make bench-walk bench-cost bench-day bench-store     what kymo costs (bench/)
@@ -261,7 +262,9 @@ soak: all
 
 check-long: all
 	KYMO_LONG=1 KYMO=$(abspath $(BUILD))/kymo /usr/bin/python3 -B -m pytest -q tests/e2e/test_storm.py
-.PHONY: check-long
+check-dump: all
+	$(Q)KYMO_LONG=1 KYMO=$(abspath $(BUILD))/kymo /usr/bin/python3 -B -m pytest -q -s -p no:cacheprovider tests/e2e/test_dump_many.py
+.PHONY: check-long check-dump
 
 # Debian's other CPythons with the libraries they were built for: what is there already is kept.
 PYTHONS := build/pythons

@@ -208,27 +208,6 @@ def test_threads_of_node(kymo):
         assert any("uv_run" in native_names(t) for t in threads if t["tid"] == load.pid)
 
 
-def test_many_threads_by_name(kymo):
-    """200 threads of which 4 run: each by its name, whole, with the frames that its name tells; none is ever stopped."""
-    with Started([sys.executable, PYTHON / "many.py", 600], until="ready", stdin=subprocess.PIPE) as load:
-        for _ in range(3):
-            threads = dump(kymo, load.pid)[load.pid]
-            names = [t["name"] for t in threads]
-            assert sorted(names) == sorted(["MainThread", "answerer", *(f"runner-{i}" for i in range(4)),
-                                            *(f"sleeper-{i}" for i in range(194))])
-            missed = [t["name"] for t in threads if t["stack"] == "missed"]
-            assert not missed
-            for t in threads:
-                functions = [f[0] for f in python_frames(t)]
-                if t["name"].startswith("sleeper-"):
-                    n = int(t["name"].split("-")[1]) % 7
-                    assert [f for f in functions if f in ("deep", "sleeper")] == ["deep"] * (n + 1) + ["sleeper"]
-                    assert t["end"] == "whole" and t["state"] == "sleeping"
-                elif t["name"].startswith("runner-"):
-                    assert "runner" in functions, t
-            assert sum(t["gil"] == "holding" for t in threads) <= 1
-
-
 # ---- one clear line ----
 
 def test_refusals(kymo):
