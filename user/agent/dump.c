@@ -214,12 +214,13 @@ static int follow_given(struct dumper *d)
 	const struct dump_options *o = d->options;
 	int r = 0;
 
+	proc_want_named(d->procs);
 	for (size_t i = 0; i < o->pids_n && r == 0; i++) {
 		r = check_given(d, o->pids[i]);
 		if (r == 0)
 			r = kern_follow(d->kern, o->pids[i]);
 		if (r == 0)
-			r = proc_scan(d->procs, o->pids[i]);
+			r = proc_want(d->procs, o->pids[i]);
 	}
 	return r;
 }

@@ -12,7 +12,7 @@
 #include "base/log.h"
 
 /* Big binaries take a second or two to read; a busy host leaves names little. */
-#define NAMING_NS (15 * NS_PER_SEC)
+#define NAMING_NS (30 * NS_PER_SEC)
 
 /* What a frame is called by now. */
 struct named {
