@@ -15,7 +15,7 @@ PYTHON = "/usr/bin/python3.11"
 # What languages do to stacks, then graphs made from a seed: (language, shape or None).
 PROGRAMS = [*((language, None) for language in ("c", "c++", "rust", "go", PYTHON)), *(("c", shape) for shape in shapes.SHAPES),
             ("c++", "deep"), ("rust", "wide"), ("go", "threaded"), (PYTHON, "deep"), (PYTHON, "recursive"), (PYTHON, "threaded"),
-            (PYTHON, "signals")]
+            (PYTHON, "signals"), *((loads.FRAME_POINTERS, shape) for shape in (None, "wide", "recursive", "threaded"))]
 SHAPES_SEED = 3
 MIB = {"memory": 256, "io": 128}
 # What grew and who wrote, by bytes: (language, shape, what).

@@ -16,6 +16,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 PROGRAMS = HERE / "programs"
 PYTHONS = ("3.6", "3.7", "3.8", "3.9", "3.10", "3.11", "3.12", "3.13")
 FLAGS = ("-g", "-O2", "-fomit-frame-pointer")
+FRAME_POINTERS = "c with frame pointers"  # a language, too: what others need
 SHELL_LOOP = 'end=$(($(date +%s) + $1)); shift; while [ $(date +%s) -lt $end ]; do "$@" >/dev/null 2>&1; done'
 
 
@@ -49,8 +50,8 @@ def compiled(folder, source, *flags, compiler="gcc", package="gcc"):
 def graph(folder, language, *flags):
     """The program of a known call graph, without its arguments (CPU_SECONDS SEED)."""
     out = pathlib.Path(folder) / f"graph-{language}"
-    if language == "c":
-        return [compiled(folder, "graph.c", *flags)]
+    if language in ("c", FRAME_POINTERS):
+        return [compiled(folder, "graph.c", *flags, *(["-fno-omit-frame-pointer"] if language == FRAME_POINTERS else []))]
     if language == "c++":
         return [compiled(folder, "graph.cc", *flags, compiler="g++", package="g++")]
     if language == "rust":

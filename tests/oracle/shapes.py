@@ -117,18 +117,18 @@ def command(folder, language, name, seed):
     if shape.handlers and language in WITHOUT_SIGNALS:
         raise loads.Missing("a handler does not run in the stack that it interrupts")
     paths = shape.made(seed)
-    home = pathlib.Path(folder) / f"{name}-{os.path.basename(language).replace('+', 'p')}-{seed}"
+    home = pathlib.Path(folder) / f"{name}-{os.path.basename(language).replace('+', 'p').replace(' ', '-')}-{seed}"
     out = home / f"shape-{name}"
     if language.startswith("/") or language[0].isdigit():
         written(home / "table.py", table_python(shape, paths))
         return [loads.interpreter(language), loads.PROGRAMS / "shape.py", home]
     if out.exists():
         return [out]
-    if language in ("c", "c++"):
+    if language in ("c", "c++", loads.FRAME_POINTERS):
         written(home / "table.h", table_c(shape, paths))
-        compiler = {"c": "gcc", "c++": "g++"}[language]
-        loads.build(loads.tool(compiler, compiler), *loads.FLAGS, "-I", home, "-o", out,
-                    loads.PROGRAMS / {"c": "shape.c", "c++": "shape.cc"}[language], "-lpthread")
+        compiler, source = ("g++", "shape.cc") if language == "c++" else ("gcc", "shape.c")
+        flags = ["-fno-omit-frame-pointer"] if language == loads.FRAME_POINTERS else []
+        loads.build(loads.tool(compiler, compiler), *loads.FLAGS, *flags, "-I", home, "-o", out, loads.PROGRAMS / source, "-lpthread")
     elif language == "rust":
         table = written(home / "table.rs", table_rust(shape, paths))
         loads.build("env", f"TABLE={table}", loads.tool("rustc", "rustc"), "-C", "opt-level=2", "-C", "debuginfo=1", "-o", out, loads.PROGRAMS / "shape.rs")
