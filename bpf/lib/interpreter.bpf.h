@@ -164,23 +164,13 @@ static __always_inline void process_get(struct scratch *s, __u32 slot, const str
 	bpf_map_update_elem(&python_processes, &key, &s->process, BPF_ANY);
 }
 
-/*
- * Whether the current process is an interpreter: then s->process, s->binary and s->layout are set.
- */
-__weak __noinline int interpreter_find(__u32 slot)
+/* s->binary and s->layout of s->process: 1, or 0 where they are not known. */
+static __always_inline int interpreter_take(struct scratch *s)
 {
-	struct scratch *s = scratch_get(slot);
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct mm_struct *mm = task->mm;
 	struct kymo_python_binary *binary;
 	struct kymo_python_layout *layout;
 	__u32 index;
 
-	if (!s || !mm || !python_generation)
-		return 0;
-	process_get(s, slot, mm);
-	if (!s->process.found)
-		return 0;
 	binary = bpf_map_lookup_elem(&python_binaries, &s->process.file);
 	if (!binary)
 		return 0;
@@ -191,6 +181,35 @@ __weak __noinline int interpreter_find(__u32 slot)
 		return 0;
 	s->layout = *layout;
 	return 1;
+}
+
+/* As interpreter_find, of processes in which it has found one before: nothing is searched. */
+static __always_inline int interpreter_known(struct scratch *s, const struct task_struct *task,
+					     const struct mm_struct *mm)
+{
+	struct process_key key = { .start_ns = task->group_leader->start_boottime,
+				   .pid = task->tgid };
+	struct python_process *known = bpf_map_lookup_elem(&python_processes, &key);
+
+	if (!known || !known->found || !same_memory(known, mm))
+		return 0;
+	s->process = *known;
+	return interpreter_take(s);
+}
+
+/*
+ * Whether the current process is an interpreter: then s->process, s->binary and s->layout are set.
+ */
+__weak __noinline int interpreter_find(__u32 slot)
+{
+	struct scratch *s = scratch_get(slot);
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct mm_struct *mm = task->mm;
+
+	if (!s || !mm || !python_generation)
+		return 0;
+	process_get(s, slot, mm);
+	return s->process.found ? interpreter_take(s) : 0;
 }
 
 #endif

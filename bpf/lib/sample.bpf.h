@@ -62,6 +62,7 @@ static __always_inline void sample_begin(struct scratch *s, struct task_struct *
 	counters_read(&head->counters, task, mm);
 	head->weight = cause->weight;
 	head->aux = cause->aux;
+	head->began_ns = cause->flags & KYMO_SAMPLE_BEGINS ? cause->aux : 0;
 	head->cpu = bpf_get_smp_processor_id();
 	head->source = cause->source;
 	head->state = cause->state;

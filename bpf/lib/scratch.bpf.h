@@ -118,6 +118,7 @@ struct python_attributes {
 struct python_walk {
 	__u64 futex; /* what the thread waits on in futex(2), else 0: set with the registers */
 	__u64 thread_state;
+	__u64 gil;	   /* the address of the lock; 0 = not known */
 	__u64 frame;	   /* the next frame to emit; 0 = none left */
 	__u64 at;	   /* the one that is being emitted */
 	__u64 code;	   /* its code object */
@@ -179,7 +180,7 @@ struct cause {
 	__u16 flags; /* enum kymo_sample_flag */
 	bool probe;  /* the scratch holds what a probe told: a constant where the cause is made */
 	__u64 weight;
-	__u64 aux;
+	__u64 aux; /* with KYMO_SAMPLE_BEGINS: when it began */
 };
 
 struct scratch {

@@ -222,6 +222,8 @@ static __always_inline int walk_with_python(struct scratch *s, __u32 slot)
 
 	s->record.head.state |= KYMO_STATE_PYTHON;
 	python = python_begin(slot);
+	if (s->record.head.source != KYMO_SOURCE_IO)
+		s->record.head.aux = s->python.gil;
 	if (s->python.active && !passes_interpreter(s))
 		return walk_without_rules(s, slot);
 	end = walk_by_steps(slot);

@@ -85,7 +85,7 @@ static __always_inline void python_thread_state_runs(struct scratch *s)
 	}
 }
 
-static __always_inline __u32 python_gil_state(const struct scratch *s, __u64 interp)
+static __always_inline __u32 python_gil_state(struct scratch *s, __u64 interp)
 {
 	__u64 gil = s->process.load_bias + s->binary.gil_vaddr, near = 0,
 	      bytes = KYMO_PYTHON_GIL_BYTES;
@@ -103,6 +103,7 @@ static __always_inline __u32 python_gil_state(const struct scratch *s, __u64 int
 	} else if (read_user(lock, sizeof(lock), gil + KYMO_PYTHON_GIL_HOLDER)) {
 		return 0;
 	}
+	s->python.gil = gil;
 	/* First: a holder also calls futex inside the lock, to wake others. */
 	if ((__u32)lock[1] && lock[0] == s->python.thread_state)
 		return KYMO_STATE_GIL_HOLDING;
@@ -251,6 +252,7 @@ __weak __noinline int python_begin(__u32 slot)
 	s->python.newest = 0;
 	s->python.loop = 0;
 	s->python.other_state = 0;
+	s->python.gil = 0;
 	if (python_thread_state(s)) {
 		count(KYMO_COUNTER_PYTHON_NO_THREAD);
 		return KYMO_END_NONE;

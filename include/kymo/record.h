@@ -28,6 +28,7 @@ enum kymo_record_type {
 	KYMO_RECORD_EXEC = 6,	  /* a program was executed, with its arguments */
 	KYMO_RECORD_THREAD = 7,	  /* the name that a Python thread has of its own */
 	KYMO_RECORD_STANDING = 8, /* where a thread stands now (iterator output) */
+	KYMO_RECORD_WAITED = 9,	  /* how long what a sample of source gil or held began took */
 	KYMO_RECORD_MAX,
 };
 
@@ -78,6 +79,8 @@ enum kymo_source {
 	KYMO_SOURCE_GC = 4,    /* a collection of an interpreter; weight = ns */
 	KYMO_SOURCE_IMPORT =
 		5, /* a module's first import; weight = ns, less those of imports within it */
+	KYMO_SOURCE_GIL = 6,  /* a sleep while waiting for the interpreter's lock; weight = ns */
+	KYMO_SOURCE_HELD = 7, /* off the CPU with the interpreter's lock; weight = ns */
 	KYMO_SOURCE_MAX,
 };
 
@@ -141,6 +144,8 @@ enum kymo_sample_flag {
 	KYMO_SAMPLE_OF_OOM =
 		1 << 0, /* no sample: the stack of whose allocation the last KYMO_RECORD_OOM of
 					its thread tells; stands for nothing */
+	KYMO_SAMPLE_BEGINS =
+		1 << 1, /* sources gil and held: a KYMO_RECORD_WAITED will tell its end */
 };
 
 /*
@@ -152,7 +157,9 @@ struct kymo_sample {
 	struct kymo_who who;
 	struct kymo_counters counters;
 	__u64 weight; /* in the source's unit */
-	__u64 aux;    /* io: device number (dev_t as the kernel's); else 0 */
+	/* io: device number (dev_t as the kernel's); of a known interpreter: the address of its lock; else 0 */
+	__u64 aux;
+	__u64 began_ns; /* gil, held: time_ns is its end (unless it BEGINS); else 0 */
 	__u32 cpu;
 	__u16 source; /* enum kymo_source */
 	__u16 state;  /* enum kymo_state bits */
@@ -161,7 +168,7 @@ struct kymo_sample {
 	__u16 user_frames;
 	__u16 probe_bytes; /* sizeof(struct kymo_probe), which then stands behind the frames; or 0 */
 };
-static_assert(sizeof(struct kymo_sample) == 184, "layout");
+static_assert(sizeof(struct kymo_sample) == 192, "layout");
 
 #define KYMO_PROBE_NAME_MAX 128
 
@@ -299,5 +306,19 @@ struct kymo_standing {
 	__u16 kernel_frames;
 };
 static_assert(sizeof(struct kymo_standing) == 256, "layout");
+
+/*
+ * KYMO_RECORD_WAITED, at its end. A sample of source gil or held is written at the beginning, with so many as its weight
+ * as it stands for; this tells the rest.
+ */
+struct kymo_waited {
+	struct kymo_record_head head;
+	__u64 thread_start_ns;
+	__u64 began_ns; /* as the sample's */
+	__u64 duration_ns;
+	__u32 tid;
+	__u32 pad;
+};
+static_assert(sizeof(struct kymo_waited) == 48, "layout");
 
 #endif

@@ -15,9 +15,13 @@ def work(seconds):
     while time.thread_time() < end:
         sum(i * i for i in range(500))
 def twice():
+    started = time.monotonic()
     work(0.1)
     later.name = "after"
-    time.sleep(1.5)  # it is looked at again a second later
+    # it is looked at again after 1, 2, 4 s
+    end = started + 2 * (time.monotonic() - started) + 1.5
+    while time.monotonic() < end:
+        time.sleep(0.1)
     work(0.1)
 NAMES = ["w\\u00f6rker", "\\u7a93\\U0001f40d", "tab\\tnul\\0esc\\x1b[31m", "x" * 500]
 threads = [threading.Thread(target=work, args=(0.1,), name=n) for n in NAMES]

@@ -11,6 +11,7 @@
 #include "agent/accounts.h"
 #include "agent/events.h"
 #include "agent/files.h"
+#include "agent/gil.h"
 #include "agent/oom.h"
 #include "agent/probes.h"
 #include "agent/quality.h"
@@ -60,6 +61,7 @@ struct pipeline {
 	struct accounts *accounts;
 	struct storms *storms;
 	struct oom *oom;
+	struct gil *gil; /* NULL: not asked for */
 	struct writer *writer;
 	struct hmap starts; /* pid -> start_ns of processes with Python codes */
 
@@ -152,6 +154,37 @@ static void want(struct pipeline *p, uint32_t pid)
 		p->error = -ENOMEM;
 }
 
+/* Who holds an interpreter's lock is remembered, and told to those who waited for it. */
+static void note_lock(struct pipeline *p, const struct raw_sample *sample,
+		      const struct sample_frame **frames, size_t *n)
+{
+	const struct kymo_sample *head = sample->head;
+	const char *name;
+
+	if (!p->gil)
+		return;
+	if (head->source == KYMO_SOURCE_GIL) {
+		*n = gil_waited(p->gil, head, *frames, *n, frames);
+		return;
+	}
+	if (!(head->state & KYMO_STATE_GIL_HOLDING) ||
+	    (head->source != KYMO_SOURCE_CPU && head->source != KYMO_SOURCE_HELD))
+		return;
+	name = python_thread_names_find(p->thread_names, head->who.tid, head->who.thread_start_ns);
+	if (gil_held(p->gil, head, *name ? name : head->who.comm, *frames, *n) < 0)
+		p->error = -ENOMEM;
+}
+
+static void on_begun(void *data, const struct raw_sample *sample)
+{
+	struct pipeline *p = data;
+	const struct sample_frame *frames;
+	size_t n;
+
+	if (resolve(p, sample, &frames, &n))
+		note_lock(p, sample, &frames, &n);
+}
+
 static void on_sample(void *data, const struct raw_sample *sample)
 {
 	struct pipeline *p = data;
@@ -164,6 +197,7 @@ static void on_sample(void *data, const struct raw_sample *sample)
 	thread = resolve(p, sample, &frames, &n);
 	if (!thread)
 		return;
+	note_lock(p, sample, &frames, &n);
 	r = merge_sample(p->merge, sample->head, thread, frames, n);
 	if (r == 0 && sample->probe)
 		r = add_event(p, sample, thread, frames, n);
@@ -322,6 +356,7 @@ static int drain(struct pipeline *p, uint64_t until_ns)
 {
 	const struct kern_handler handler = {
 		.sample = on_sample,
+		.begun = on_begun,
 		.code = on_code,
 		.thread = on_thread,
 		.process = on_process,
@@ -355,6 +390,8 @@ static int open_parts(struct pipeline *p)
 		r = worker_new(PIPELINE_CACHE_FOLDER, &p->worker);
 	if (r == 0 && wants_probes(p))
 		r = probes_new(p->kern, &p->probes);
+	if (r == 0 && p->options.sources & KERN_SOURCE(KYMO_SOURCE_GIL))
+		r = gil_new(p->merge, &p->gil);
 	if (r == 0)
 		r = files_new(p->kern, p->merge, p->worker, p->probes, &p->files);
 	if (r == 0)
@@ -442,6 +479,7 @@ void pipeline_free(struct pipeline *p)
 	accounts_free(p->accounts);
 	storms_free(p->storms);
 	oom_free(p->oom);
+	gil_free(p->gil);
 	python_codes_free(p->codes);
 	python_thread_names_free(p->thread_names);
 	proc_table_free(p->procs);
@@ -508,6 +546,8 @@ static int rotate(struct pipeline *p)
 	if (r < 0)
 		return r;
 	resolve_renew(p->resolve);
+	if (p->gil)
+		gil_renew(p->gil);
 	python_codes_renew(p->codes);
 	accounts_renew(p->accounts);
 	health_renew(p->health);

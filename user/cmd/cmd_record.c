@@ -48,7 +48,7 @@ static const struct argp_option options[] = {
 	  0 },
 	{ "sources", 's', "SOURCE,...", 0,
 	  "What makes samples: cpu, fault (memory), io (disk), gc, import (of Python, where it "
-	  "has probes); default cpu,fault,io",
+	  "has probes), gil (waits for Python's lock; with cpu); default cpu,fault,io",
 	  0 },
 	{ "output", 'o', "FILE", 0,
 	  "The profile (default profile.kymo; an older one is kept as .old), x.svg and the like: "
@@ -103,10 +103,15 @@ static error_t set_sources(const struct argp_state *state, struct agent_options 
 
 		if (!source)
 			return options_error(
-				state, "--sources takes cpu, fault, io, gc and import, not '%s'",
+				state,
+				"--sources takes cpu, fault, io, gc, import and gil, not '%s'",
 				name);
 		o->sources |= 1U << source;
 	}
+	/* Who holds it is seen by the clock; both ends of it are one source to ask for. */
+	if (o->sources & (KERN_SOURCE(KYMO_SOURCE_GIL) | KERN_SOURCE(KYMO_SOURCE_HELD)))
+		o->sources |= KERN_SOURCE(KYMO_SOURCE_CPU) | KERN_SOURCE(KYMO_SOURCE_GIL) |
+			      KERN_SOURCE(KYMO_SOURCE_HELD);
 	return 0;
 }
 

@@ -24,6 +24,7 @@ enum {
 	KEY_QUALITY,
 	KEY_GC,
 	KEY_IMPORTS,
+	KEY_GIL,
 	KEY_SORT
 };
 
@@ -34,6 +35,7 @@ const char *const report_orders[VIEW_MAX][ORDERS_MAX] = {
 			     "pid", "name" },
 	[VIEW_GC] = { "time", "longest", "count", "objects", "pid", "name" },
 	[VIEW_IMPORTS] = { "total", "own", "memory", "name", "end" },
+	[VIEW_GIL] = { "waiting", "holding", "without", "tid", "name" },
 };
 
 /* "self, total or name" */
@@ -57,11 +59,14 @@ static error_t check_options(struct report_options *o, const struct argp_state *
 	if (o->all_frames && o->view != VIEW_TREE &&
 	    (o->view != VIEW_FUNCTIONS || !report_charges(o->input.value)))
 		return options_error(state,
-				     "--all-frames is for --tree, --value fault and --value io");
+				     "--all-frames is for --tree, --value fault, io, gil and held");
 	if (o->input.value && o->view == VIEW_PROCESSES)
 		return options_error(state, "--processes shows all accounts: not with --value");
 	if (o->input.value && o->view == VIEW_QUALITY)
 		return options_error(state, "--quality is of all sources: not with --value");
+	if (o->input.value && o->view == VIEW_GIL)
+		return options_error(state,
+				     "--gil shows all that is known of it: not with --value");
 	if (o->input.value && (o->view == VIEW_GC || o->view == VIEW_IMPORTS))
 		return options_error(state, "--gc and --imports show events: not with --value");
 	if (!o->sort)
@@ -81,9 +86,9 @@ static error_t choose_view(struct report_options *o, enum report_view view,
 			   const struct argp_state *state)
 {
 	if (o->view && o->view != view)
-		return options_error(state,
-				     "--tree, --processes, --gc, --imports and --quality: one at a "
-				     "time");
+		return options_error(
+			state, "--tree, --processes, --gc, --imports, --gil and --quality: one "
+			       "at a time");
 	o->view = view;
 	return 0;
 }
@@ -109,6 +114,8 @@ static error_t report_parse(int key, char *arg, struct argp_state *state)
 		return choose_view(o, VIEW_QUALITY, state);
 	case KEY_GC:
 		return choose_view(o, VIEW_GC, state);
+	case KEY_GIL:
+		return choose_view(o, VIEW_GIL, state);
 	case KEY_IMPORTS:
 		return choose_view(o, VIEW_IMPORTS, state);
 	case ARGP_KEY_END:
@@ -132,6 +139,10 @@ static const struct argp_option report_options[] = {
 	  "Garbage collections of Python by process: how many, how long, what made it collect", 0 },
 	{ "imports", KEY_IMPORTS, NULL, 0,
 	  "First imports of Python modules: time and memory, with and without imports within", 0 },
+	{ "gil", KEY_GIL, NULL, 0,
+	  "Python's lock: of each thread the share of time in which it held it, waited for it, ran "
+	  "without it; whose code waited for whose (recorded with --sources gil)",
+	  0 },
 	{ "quality", KEY_QUALITY, NULL, 0,
 	  "What went wrong or is missing in the recording, by cause and binary, and what recording "
 	  "cost",
@@ -140,7 +151,9 @@ static const struct argp_option report_options[] = {
 	  "By self (the default), total, samples or name; --tree: by total (the default), self, "
 	  "samples or name; --processes: by cpu (the default), sampled, rss, faults, major, read, "
 	  "write, switch, pid or name; --gc: by time (the default), longest, count, objects, pid "
-	  "or name; --imports: by total (the default), own, memory, name or end (nested)",
+	  "or name; --imports: by total (the default), own, memory, name or end (nested); --gil: "
+	  "by "
+	  "waiting (the default), holding, without, tid or name",
 	  0 },
 	{ "limit", KEY_LIMIT, "N", 0,
 	  "At most N functions, processes, causes (default 30) or lines of the tree (default 60); "
@@ -200,6 +213,12 @@ static const struct argp report_argp = {
 	       "innermost Python function, whether it allocated or asked, and its callers; "
 	       "objects: found to be garbage. With --imports: own is without the imports within; "
 	       "memory: by what the process's grew meanwhile, likewise without them.\n"
+	       "With --gil the shares are of the time that is shown, per thread. holding: on the "
+	       "CPU, by samples, or off the CPU (preempted, faulting, asleep in code that keeps "
+	       "the lock), which stands apart, too; waiting: asleep for it; without: on the CPU "
+	       "without it; the rest is sleep and waiting for a CPU. For whom: who was seen with "
+	       "the lock "
+	       "during the wait; at low rates many waits end before anyone is.\n"
 	       "With --quality: --pid and --comm select whose stacks are "
 	       "counted; the counters are of all.",
 };
@@ -231,6 +250,7 @@ int cmd_report(int argc, char **argv)
 		[VIEW_QUALITY] = report_quality,
 		[VIEW_GC] = report_gc,
 		[VIEW_IMPORTS] = report_imports,
+		[VIEW_GIL] = report_gil,
 	};
 	_cleanup_(profile_closep) struct profile *p = NULL;
 	struct report_options o = { .limit = UINT64_MAX };

@@ -345,6 +345,89 @@ int json_imports(struct profile *p, const struct query_imports *i, uint64_t limi
 	return end(&j);
 }
 
+static void put_gil_times(struct json *j, const struct query_gil_times *t)
+{
+	put_u64(j, "holding_cpu_ns", t->holding_ns);
+	put_u64(j, "holding_off_cpu_ns", t->held_ns);
+	put_u64(j, "waiting_ns", t->waiting_ns);
+	put_u64(j, "without_cpu_ns", t->without_ns);
+	put_u64(j, "gc_cpu_ns", t->gc_ns);
+	put_u64(j, "waits", t->waits);
+}
+
+static void put_gil_thread(struct json *j, const struct query_gil_thread *t)
+{
+	char comm[KYMO_COMM_SIZE + 1] = "";
+	const char *name = t->thread->name;
+
+	memcpy(comm, t->thread->comm, KYMO_COMM_SIZE);
+	json_object(j);
+	put_u64(j, "tid", t->thread->tid);
+	put_str(j, "name", name && *name ? name : NULL);
+	put_str(j, "comm", comm);
+	put_gil_times(j, &t->times);
+	json_object_end(j);
+}
+
+static void put_gil_process(struct json *j, const struct query_gil *g, size_t index)
+{
+	json_object(j);
+	put_process(j, g->processes[index].process);
+	put_gil_times(j, &g->processes[index].times);
+	json_key(j, "threads");
+	json_array(j);
+	for (size_t i = 0; i < g->threads_n; i++)
+		if (g->threads[i].of == index)
+			put_gil_thread(j, &g->threads[i]);
+	json_array_end(j);
+	json_object_end(j);
+}
+
+static void put_function_or_null(struct json *j, const char *key, const struct function *f)
+{
+	json_key(j, key);
+	if (f)
+		put_function(j, f);
+	else
+		json_null(j);
+}
+
+static void put_gil_pair(struct json *j, const struct query_gil_pair *p)
+{
+	json_object(j);
+	put_process(j, p->process);
+	put_u64(j, "waiting_ns", p->waiting_ns);
+	put_u64(j, "waits", p->waits);
+	put_function_or_null(j, "waiter", p->waiter);
+	put_function_or_null(j, "holder", p->holder);
+	put_str(j, "held_by", p->name);
+	json_object_end(j);
+}
+
+int json_gil(struct profile *p, const struct query_gil *g, uint64_t limit)
+{
+	struct json j;
+
+	begin(&j, p, "gil");
+	put_u64(&j, "duration_ns", g->duration_ns);
+	put_u64(&j, "damaged_ticks", g->damaged_ticks);
+	json_key(&j, "total");
+	json_object(&j);
+	put_gil_times(&j, &g->total);
+	json_object_end(&j);
+	json_key(&j, "processes");
+	json_array(&j);
+	for (size_t i = 0; i < g->processes_n && (!limit || i < limit); i++)
+		put_gil_process(&j, g, i);
+	json_array_end(&j);
+	json_key(&j, "pairs");
+	json_array(&j);
+	for (size_t i = 0; i < g->pairs_n && (!limit || i < limit); i++)
+		put_gil_pair(&j, &g->pairs[i]);
+	json_array_end(&j);
+	return end(&j);
+}
+
 static void put_stops(struct json *j, const struct query_result *r)
 {
 	json_key(j, "stops");

@@ -5,6 +5,7 @@
 
 #include "query/accounts.h"
 #include "query/collections.h"
+#include "query/gil.h"
 #include "query/events.h"
 #include "query/fold.h"
 #include "query/imports.h"
@@ -17,6 +18,7 @@ int json_functions(struct profile *p, const struct query_result *r, enum query_o
 int json_tree(struct profile *p, const struct query_result *r, const struct query_fold *f,
 	      const bool *shown);
 int json_processes(struct profile *p, const struct query_accounts *a, uint64_t limit);
+int json_gil(struct profile *p, const struct query_gil *g, uint64_t limit);
 int json_collections(struct profile *p, const struct query_collections *c, uint64_t limit);
 int json_imports(struct profile *p, const struct query_imports *i, uint64_t limit);
 int json_quality(struct profile *p, const struct query_quality *q, size_t n,

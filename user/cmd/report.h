@@ -19,6 +19,7 @@ struct report_options {
 		VIEW_QUALITY,
 		VIEW_GC,
 		VIEW_IMPORTS,
+		VIEW_GIL,
 		VIEW_MAX
 	} view;
 	uint64_t limit;	  /* lines; 0 = all */
@@ -31,10 +32,11 @@ struct report_options {
 /* What --sort takes, by view; the first is the default. Of functions and trees: enum query_order. */
 extern const char *const report_orders[VIEW_MAX][ORDERS_MAX];
 
-/* Whether the value is of what the kernel did for others: self is theirs in the table of functions. */
+/* Whether the value is of what the kernel did for others, or had them wait for: self is theirs in the table of functions. */
 static inline bool report_charges(enum value_id value)
 {
-	return value == VALUE_FAULT || value == VALUE_IO;
+	return value == VALUE_FAULT || value == VALUE_IO || value == VALUE_GIL ||
+	       value == VALUE_HELD;
 }
 
 /* Host, health, samples and their exact counterpart. 0, or -errno with the reason told. */
@@ -49,6 +51,7 @@ report_view_fn report_tree;	 /* who called whom */
 report_view_fn report_processes; /* the kernel's own account */
 report_view_fn report_gc;	 /* collections of Python, by process */
 report_view_fn report_imports;	 /* first imports of Python modules */
+report_view_fn report_gil;	 /* who held Python's lock, who waited for it */
 report_view_fn report_quality;	 /* what went wrong, why stacks ended, what recording cost */
 
 #endif

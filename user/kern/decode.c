@@ -138,6 +138,16 @@ int decode_standing(const void *data, size_t size, const struct kymo_standing **
 	return 0;
 }
 
+int decode_waited(const void *data, size_t size, const struct kymo_waited **ret)
+{
+	const struct kymo_waited *waited = data;
+
+	if (decode_type(data, size) != KYMO_RECORD_WAITED || size != sizeof(*waited))
+		return -EBADMSG;
+	*ret = waited;
+	return 0;
+}
+
 int decode_oom(const void *data, size_t size, const struct kymo_oom **ret)
 {
 	const struct kymo_oom *oom = data;

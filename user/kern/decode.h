@@ -38,6 +38,9 @@ int decode_task_record(const void *data, size_t size, struct kymo_task *ret);
 /* KYMO_RECORD_STANDING: a view into data, its kernel frames behind it. 0 or -EBADMSG. */
 int decode_standing(const void *data, size_t size, const struct kymo_standing **ret);
 
+/* KYMO_RECORD_WAITED: a view into data. 0 or -EBADMSG. */
+int decode_waited(const void *data, size_t size, const struct kymo_waited **ret);
+
 /* KYMO_RECORD_OOM: a view into data. 0 or -EBADMSG. */
 int decode_oom(const void *data, size_t size, const struct kymo_oom **ret);
 

@@ -155,6 +155,17 @@ int events_follow(struct kern *k, const uint32_t *cpus, size_t n)
 	return r;
 }
 
+static int start_gil(struct kern *k)
+{
+	int r = keep_link(k, EVENT_EVERYWHERE,
+			  bpf_program__attach(k->skeleton->progs.on_gil_wakeup));
+
+	if (r < 0)
+		return r;
+	return keep_link(k, EVENT_EVERYWHERE,
+			 bpf_program__attach(k->skeleton->progs.on_gil_switch));
+}
+
 int events_start(struct kern *k)
 {
 	_cleanup_free_ uint32_t *cpus = NULL;
@@ -168,6 +179,8 @@ int events_start(struct kern *k)
 	if (r == 0 && k->sources & KERN_SOURCE(KYMO_SOURCE_IO))
 		r = keep_link(k, EVENT_EVERYWHERE,
 			      bpf_program__attach(k->skeleton->progs.on_bio_queue));
+	if (r == 0 && k->sources & (KERN_SOURCE(KYMO_SOURCE_GIL) | KERN_SOURCE(KYMO_SOURCE_HELD)))
+		r = start_gil(k);
 	if (r < 0)
 		events_stop(k);
 	return r;

@@ -30,6 +30,7 @@ struct kern;
 #define KERN_FAULT_PERIOD 7
 #define KERN_FAULT_MAX	  32
 #define KERN_IO_MAX	  100
+#define KERN_GIL_MAX	  64
 
 struct kern_cgroup {
 	uint64_t id;
@@ -51,13 +52,15 @@ struct kern_options {
 	struct kern_cgroup cgroup;
 	size_t ring_bytes; /* of the sample ring; rounded up; 0 = a default by CPUs */
 	uint32_t
-		sources; /* KERN_SOURCE of each; 0 = cpu alone. What is not asked for is not loaded */
+		sources; /* KERN_SOURCE of each; 0 = cpu alone. What is not asked for is not loaded. gil and
+			    held are one */
 	/*
 	 * Of faults, one in so many reaches the sampler (0 = KERN_FAULT_PERIOD), and of those and of
 	 * blocks submitted, at most so many per CPU in 100 ms become samples, which then stand for the
 	 * others (0 = KERN_*_MAX).
 	 */
 	uint32_t fault_period, fault_max, io_max;
+	uint32_t gil_max; /* likewise of waits for a GIL, and of the times off the CPU with it */
 };
 
 /*
@@ -88,6 +91,8 @@ struct kern_thread {
 
 struct kern_handler {
 	void (*sample)(void *data, const struct raw_sample *sample);
+	/* A thread left the CPU with the lock (source held), as its sample, delivered at the end, will have it; may be NULL. */
+	void (*begun)(void *data, const struct raw_sample *sample);
 	void (*code)(void *data, const struct kern_code *code);
 	void (*process)(void *data, const struct process_event *event);
 	/* What a Python thread calls itself; may be NULL. As codes, before the samples of that time. */

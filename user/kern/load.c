@@ -56,6 +56,21 @@ static bool wants_probes(const struct kern *k)
 	return k->sources & (KERN_SOURCE(KYMO_SOURCE_GC) | KERN_SOURCE(KYMO_SOURCE_IMPORT));
 }
 
+static bool wants_gil(const struct kern *k)
+{
+	return k->sources & (KERN_SOURCE(KYMO_SOURCE_GIL) | KERN_SOURCE(KYMO_SOURCE_HELD));
+}
+
+static void configure_gil(struct kern *k, const struct kern_options *o)
+{
+	uint32_t max = o->gil_max ? o->gil_max : KERN_GIL_MAX;
+
+	k->skeleton->rodata->config.window_max[KYMO_SOURCE_GIL] = max;
+	k->skeleton->rodata->config.window_max[KYMO_SOURCE_HELD] = max;
+	bpf_program__set_autoload(k->skeleton->progs.on_gil_switch, wants_gil(k));
+	bpf_program__set_autoload(k->skeleton->progs.on_gil_wakeup, wants_gil(k));
+}
+
 static int configure(struct kern *k, const struct kern_options *o)
 {
 	struct kymo_bpf *skeleton = k->skeleton;
@@ -71,6 +86,7 @@ static int configure(struct kern *k, const struct kern_options *o)
 									      : KERN_FAULT_MAX;
 	skeleton->rodata->config.window_max[KYMO_SOURCE_IO] = o->io_max ? o->io_max : KERN_IO_MAX;
 	skeleton->rodata->config.probes = wants_probes(k);
+	configure_gil(k, o);
 	bpf_program__set_autoload(skeleton->progs.on_python_probe, wants_probes(k));
 	bpf_program__set_autoload(skeleton->progs.on_fork, o->filter && !o->threads);
 	bpf_program__set_autoload(skeleton->progs.on_thread, o->threads);
@@ -215,6 +231,7 @@ int kern_open(const struct kern_options *options, struct kern **ret, char **ret_
 	k->cpu_period_ns = options->cpu_period_ns;
 	k->fault_period = options->fault_period ? options->fault_period : KERN_FAULT_PERIOD;
 	k->order.max_bytes = QUEUE_BYTES_MAX;
+	waits_init(&k->waits);
 	r = load(k, options, ret_message);
 	if (r == 0)
 		r = unwind_open(k);
@@ -241,6 +258,7 @@ void kern_close(struct kern *k)
 	ring_buffer__free(k->ring);
 	unwind_close(k);
 	kymo_bpf__destroy(k->skeleton);
+	waits_release(&k->waits);
 	order_release(&k->order);
 	cpus_watch_close(&k->cpus);
 	if (k->stats_fd >= 0)

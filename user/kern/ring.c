@@ -12,6 +12,31 @@
  * Codes and names of threads do not wait: whichever CPU's sample uses one, it came into the ring before that sample.
  * Waiting for its time it could come after a sample of another CPU that began earlier.
  */
+static int take_sample(struct kern *k, const struct raw_sample *sample, const void *data,
+		       size_t size)
+{
+	if (sample->head->head.flags & KYMO_SAMPLE_BEGINS &&
+	    waits_began(&k->waits, sample->head, data, size) < 0)
+		return -ENOMEM;
+	/* A wait is of no interest before its end. */
+	if (sample->head->head.flags & KYMO_SAMPLE_BEGINS &&
+	    sample->head->source == KYMO_SOURCE_GIL)
+		return 0;
+	(void)order_add(&k->order, ORDER_SAMPLE, sample->head->head.time_ns, data, size, NULL, 0);
+	return 0;
+}
+
+/* The sample that began it is one now, as of its end. */
+static int take_waited(struct kern *k, const struct kymo_waited *waited)
+{
+	struct wait_begun *begun = waits_ended(&k->waits, waited);
+
+	if (begun)
+		(void)order_add(&k->order, ORDER_SAMPLE, waited->head.time_ns, begun->bytes,
+				begun->size, NULL, 0);
+	return 0;
+}
+
 static int take(struct kern *k, void *data, size_t size)
 {
 	struct raw_sample sample;
@@ -20,15 +45,16 @@ static int take(struct kern *k, void *data, size_t size)
 	struct process_event event;
 	struct kymo_task task;
 	const struct kymo_oom *oom;
+	const struct kymo_waited *waited;
 	int r = decode_type(data, size);
 
 	switch (r) {
 	case KYMO_RECORD_SAMPLE:
 		r = decode_sample(data, size, &sample);
-		if (r == 0)
-			(void)order_add(&k->order, ORDER_SAMPLE, sample.head->head.time_ns, data,
-					size, NULL, 0);
-		return r;
+		return r == 0 ? take_sample(k, &sample, data, size) : r;
+	case KYMO_RECORD_WAITED:
+		r = decode_waited(data, size, &waited);
+		return r == 0 ? take_waited(k, waited) : r;
 	case KYMO_RECORD_CODE:
 		r = decode_code(data, size, &code);
 		if (r == 0)
@@ -84,10 +110,14 @@ static void deliver_sample(struct kern *k, const struct raw_sample *sample)
 {
 	const struct kern_handler *h = k->handler;
 
-	if (!(sample->head->head.flags & KYMO_SAMPLE_OF_OOM))
+	if (sample->head->head.flags & KYMO_SAMPLE_BEGINS) {
+		if (h->begun)
+			h->begun(h->data, sample);
+	} else if (!(sample->head->head.flags & KYMO_SAMPLE_OF_OOM)) {
 		h->sample(h->data, sample);
-	else if (h->oom_stack)
+	} else if (h->oom_stack) {
 		h->oom_stack(h->data, sample);
+	}
 }
 
 static void deliver(void *context, enum order_kind kind, void *data, size_t size)

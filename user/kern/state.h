@@ -10,6 +10,7 @@
 #include "kern/kern.h"
 #include "kern/order.h"
 #include "kern/sideband.h"
+#include "kern/waits.h"
 
 struct kymo_bpf;
 struct tables;
@@ -35,6 +36,7 @@ struct kern {
 	struct probes *probes; /* attached ones */
 	struct sideband *sideband;
 	struct order order;
+	struct waits waits;
 	struct cpus_watch cpus;
 	struct event_link *links; /* an event per CPU and kind, a tracepoint: while it samples */
 	size_t links_n, links_cap;

@@ -143,6 +143,8 @@ int merge_sample(struct merge *m, const struct kymo_sample *head, uint32_t threa
 	struct row_key key = {
 		.thread = thread, .source = head->source, .state = head->state, .end = head->end
 	};
+	/* Told at their end, of another instant: what the clock sees is between its own samples. */
+	bool counted = head->source != KYMO_SOURCE_GIL && head->source != KYMO_SOURCE_HELD;
 	struct seen_last last;
 	struct tick_row *row;
 	uint32_t index = 0;
@@ -155,7 +157,7 @@ int merge_sample(struct merge *m, const struct kymo_sample *head, uint32_t threa
 	r = array_reserve(&m->samples, &m->samples_cap, m->samples_n + 1);
 	if (r == 0)
 		r = merge_stack(m, frames, frames_n, head->end, &key.stack);
-	if (r == 0)
+	if (r == 0 && counted)
 		r = merge_seen_find(m, head, thread, &last);
 	if (r == 0)
 		r = row_find(m, &key, &index);
@@ -165,7 +167,8 @@ int merge_sample(struct merge *m, const struct kymo_sample *head, uint32_t threa
 	row = &m->open->rows[index];
 	row->count++;
 	row->weight += head->weight;
-	merge_seen_take(&last, head, thread, &row->seen);
+	if (counted)
+		merge_seen_take(&last, head, thread, &row->seen);
 	m->samples[m->samples_n++] =
 		(struct merge_sample_at){ index, offset_us(m, head->head.time_ns) };
 	return 0;

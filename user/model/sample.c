@@ -29,6 +29,8 @@ const char *const source_names[KYMO_SOURCE_MAX] = {
 	[KYMO_SOURCE_IO] = "io",
 	[KYMO_SOURCE_GC] = "gc",
 	[KYMO_SOURCE_IMPORT] = "import",
+	[KYMO_SOURCE_GIL] = "gil",
+	[KYMO_SOURCE_HELD] = "held",
 };
 
 const char *const source_units[KYMO_SOURCE_MAX] = {
@@ -38,6 +40,8 @@ const char *const source_units[KYMO_SOURCE_MAX] = {
 	[KYMO_SOURCE_IO] = "bytes",
 	[KYMO_SOURCE_GC] = "ns",
 	[KYMO_SOURCE_IMPORT] = "ns",
+	[KYMO_SOURCE_GIL] = "ns",
+	[KYMO_SOURCE_HELD] = "ns",
 };
 
 const char *const source_charges[KYMO_SOURCE_MAX] = {
@@ -47,6 +51,8 @@ const char *const source_charges[KYMO_SOURCE_MAX] = {
 	[KYMO_SOURCE_IO] = "disk traffic",
 	[KYMO_SOURCE_GC] = "time in collections",
 	[KYMO_SOURCE_IMPORT] = "time in imports",
+	[KYMO_SOURCE_GIL] = "time waiting for the GIL",
+	[KYMO_SOURCE_HELD] = "time off the CPU with the GIL",
 };
 
 const char *const end_names[KYMO_END_MAX] = {

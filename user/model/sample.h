@@ -30,13 +30,16 @@ struct sample_frame {
 	uint32_t line;
 };
 
+/* How the synthetic frame is called that stands between who waits for an interpreter's lock and, above it, who had it. */
+#define GIL_HELD_BY "[GIL held by "
+
 /*
  * What one sample of the clock stands for at `hz` (1 to 10,000) samples a second: a little more than
  * 1 / hz, so that programs that wake in time with the second are not always met at the same place.
  */
 uint64_t sample_period_ns(uint64_t hz);
 
-extern const char *const source_names[KYMO_SOURCE_MAX]; /* "cpu", "fault", "io", "gc", "import" */
+extern const char *const source_names[KYMO_SOURCE_MAX]; /* "cpu", "fault", "io", "gc", ... */
 extern const char *const source_units[KYMO_SOURCE_MAX]; /* "ns", "bytes", ... */
 /* What "1 s of" is said of: "CPU time", "memory faulted in". */
 extern const char *const source_charges[KYMO_SOURCE_MAX];

@@ -10,6 +10,9 @@ const struct value values[VALUE_MAX] = {
 	[VALUE_IO] = { "io", "bytes", "disk traffic", KYMO_SOURCE_IO, false, false },
 	[VALUE_GC] = { "gc", "ns", "time in collections", KYMO_SOURCE_GC, false, false },
 	[VALUE_IMPORT] = { "import", "ns", "time in imports", KYMO_SOURCE_IMPORT, false, false },
+	[VALUE_GIL] = { "gil", "ns", "time waiting for the GIL", KYMO_SOURCE_GIL, false, false },
+	[VALUE_HELD] = { "held", "ns", "time off the CPU with the GIL", KYMO_SOURCE_HELD, false,
+			 false },
 #define SEEN(text, unit, charges, is_gauge)                                  \
 	{                                                                    \
 		"seen:" text, unit, charges, KYMO_SOURCE_CPU, true, is_gauge \

@@ -27,6 +27,8 @@ enum value_id {
 	VALUE_IO,
 	VALUE_GC,
 	VALUE_IMPORT,
+	VALUE_GIL,
+	VALUE_HELD,
 	VALUE_SEEN_CPU, /* from here on: seen at */
 	VALUE_SEEN_RSS,
 	VALUE_SEEN_RSS_ANON,

@@ -228,6 +228,8 @@ static int compare_rows(const void *pa, const void *pb)
 		return a->stack < b->stack ? -1 : 1;
 	if (a->source != b->source)
 		return a->source < b->source ? -1 : 1;
+	if (a->state != b->state)
+		return a->state < b->state ? -1 : 1;
 	return a->end < b->end ? -1 : a->end > b->end;
 }
 
