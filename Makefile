@@ -208,7 +208,7 @@ endef
 SECONDS ?= 60
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 FUZZ_PROGRAMS := $(addprefix $(BUILD)/fuzz/,$(FUZZERS))
-FUZZ_FOLDERS := base model elf store unwind python
+FUZZ_FOLDERS := base model elf store unwind python worker proc
 FUZZ_OBJECTS := $(patsubst %.c,$(BUILD)/fuzz/%.o,$(sort $(foreach f,$(FUZZ_FOLDERS),$(wildcard user/$(f)/*.c))))
 FUZZ_CFLAGS := $(filter-out -Werror,$(KYMO_CFLAGS)) -w -O1 -g -fno-omit-frame-pointer -fsanitize=address$(comma)undefined -fno-sanitize-recover=all
 FUZZ_OPTIONS := -rss_limit_mb=3072 -timeout=25 -max_len=65536 -verbosity=0
@@ -251,7 +251,7 @@ check-kernels: $(VM_PROGRAMS)
 
 # Which lines of the user side the unit and e2e tests run: a table. E2E="test_x.py ..." for some of them.
 coverage:
-	$(Q)$(MAKE) BUILD=build-coverage CFLAGS="-O1 -g --coverage -fprofile-update=atomic" all unit-programs
+	$(Q)$(MAKE) BUILD=build-coverage CFLAGS="-O0 -g --coverage -fprofile-update=atomic" all unit-programs
 	$(Q)tests/coverage build-coverage $(E2E)
 .PHONY: coverage
 
