@@ -95,7 +95,7 @@ static void read_table(const struct elf_file *f)
 
 		if (!gopclntab_function(&g, i, &function))
 			continue;
-		require(function.start < function.end && function.depths < g.size);
+		require(function.start < function.end);
 		d.at = function.depths;
 		while (depths++ < DEPTHS_MAX && gopclntab_next(&g, &d))
 			require(d.at <= g.size);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Loads every program of the object kymo.bpf.o (first argument) into the running kernel and prints what the verifier did: a line
- * "program NAME INSTRUCTIONS MICROSECONDS" each, and "loaded MICROSECONDS" of all with their maps. Exit code 1 when one was
+ * "program NAME INSTRUCTIONS MICROSECONDS" each, and "loaded MICROSECONDS" of CPU for all, with their maps. Exit code 1 when one was
  * refused, with the end of its log.
  */
 #include <bpf/libbpf.h>
@@ -94,9 +94,9 @@ int main(int argc, char **argv)
 		bpf_program__set_log_level(program, LOG_STATS);
 		bpf_program__set_log_buf(program, logs[n++], LOG_BYTES);
 	}
-	begun = clock_mono_ns();
+	begun = clock_thread_cpu_ns();
 	r = bpf_object__load(object);
-	took = clock_mono_ns() - begun;
+	took = clock_thread_cpu_ns() - begun;
 	last = print_programs(object, logs);
 	printf("loaded %lu\n", took / 1000);
 	if (r < 0)
