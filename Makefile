@@ -146,7 +146,7 @@ $(BENCH)/bare: KYMO_CFLAGS += -I$(BENCH)
 
 bench-programs: $(BENCH)/day
 # As root, on a host with nothing else to do. QUICK=1: a look; OPTIONS: more of bench/run's.
-bench: all
+bench: all $(BENCH_LOADS)
 	BUILD=$(BUILD) BENCH_COMMAND='make bench$(if $(MINUTES), MINUTES=$(MINUTES))$(if $(QUICK), QUICK=1)$(if $(OPTIONS), OPTIONS="$(OPTIONS)")' \
 		bench/run $(if $(MINUTES),--minutes $(MINUTES)) $(if $(QUICK),--quick) $(OPTIONS)
 bench-walk: all $(BENCH)/bare $(BENCH_LOADS)

@@ -16,7 +16,7 @@ HEAD = """# kymo beside its peers
 {parts}
 All profilers did the same work in the same run, in random order, each with the options that its own manual advises for a
 flame graph of CPU time. Fixed amounts of work are begun when the profiler records; each round also has the work
-without a profiler, which the slowdown of that round is paired with. Cells are medians; in brackets the 95 % interval of
+without a profiler; a slowdown is of the one that was nearest in time. Cells are medians; in brackets the 95 % interval of
 the median by order statistics, where there were fewer than six runs the range.
 
 | profiler | version | command |
@@ -60,9 +60,10 @@ def column(runs, name):
 
 
 def paired(runs, alone, name):
-    """Per cent more than the same round's run without a profiler."""
-    of_round = {r["round"]: r[name] for r in alone}
-    return [100 * (r[name] / of_round[r["round"]] - 1) for r in runs if r["round"] in of_round and of_round[r["round"]]]
+    """Per cent more than the run without a profiler that is nearest in time."""
+    if not alone:
+        return []
+    return [100 * (r[name] / min(alone, key=lambda a: abs(a["at"] - r["at"]))[name] - 1) for r in runs]
 
 
 def per_sample(runs):
@@ -239,6 +240,20 @@ def part_line(name, p):
     return line((name, f"`{p['command']}`", p["begun"], f"{p['minutes']:.0f}", p["extent"], f"{p['load']:.1f} at the start, {p['load_after']:.1f} at the end"))
 
 
+def whole_text(loads):
+    """What bench/whole found."""
+    names = list(dict.fromkeys(n for load in loads.values() for n in load["cells"]))
+    out = ("\n## Whole stacks\n\n`make bench-whole`: per cent of stacks that are whole, of so many; programs of every kind, all profilers at once, each at\n"
+           "a rate at which it does not fall behind.\n\n")
+    out += line(("load", *names)) + "|---" * (len(names) + 1) + "|\n"
+    for name, load in loads.items():
+        out += line((name, *(load["cells"].get(n, "-") for n in names)))
+    good = [load["good"] for load in loads.values()]
+    out += f"\nkymo: {good.count(True)} of {len(good)} at 99.5 % or more, {good.count(False)} below, {good.count(None)} skipped.\n"
+    notes = "".join(f"- {name}: {load['note']}\n" for name, load in loads.items() if load["note"])
+    return out + ("\n" + notes if notes else "")
+
+
 def works_text(results):
     names = [c["name"] for c in results["contenders"]]
     works = {name: ordered(results["runs"][name], names) for name in results["works"] if name in results["runs"]}
@@ -262,6 +277,8 @@ def render(results):
     if turned:
         out += ("\n## The target's slowdown in random turns\n\nA load on each CPU counts its work while the recorder is switched on and "
                 "off; pairs of turns, which comes first by\nchance.\n\n" + turns_text(turned))
+    if results.get("cost"):
+        out += "\n## All CPUs busy, 200 processes more\n\n`bench/cost`:\n\n" + "".join(f"    {x}\n" for x in results["cost"].splitlines())
     if results.get("verdicts"):
         out += ("\n## The oracle's verdicts\n\nPrograms whose call graph and times are known (`tests/oracle`), recorded by all in the same run; kymo at "
                 "999 Hz, the others\nat a rate at which they do not fall behind. *features*: what the language does to stacks (exceptions, closures, signals,\n"
@@ -269,6 +286,6 @@ def render(results):
                 "them, without frame pointers. *memory*, *io*: bytes instead of time. Right: no impossible stack, and the shares as near to the\n"
                 "truth as chance allows so many samples.\n\n" + verdicts_text(results["verdicts"]))
     if results.get("whole"):
-        out += "\n## Whole stacks\n\n" + results["whole"]
+        out += whole_text(results["whole"])
     out += "\n## What kymo is behind in\n\n" + behind_text(results, REASONS)
     return out

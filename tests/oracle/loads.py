@@ -236,6 +236,8 @@ LOADS = {
     "system calls": ways("system"),
     "vDSO": ways("clock"),
 }
+# Of many processes, which come and go: what their threads are called.
+MANY = {"PostgreSQL": ("postgres", "pgbench"), "sqlite3": ("sqlite3",), "cc1plus": ("cc1plus",), "xz": ("xz",)}
 
 
 def start(name, folder, seconds):

@@ -55,6 +55,11 @@ def entry_offset(path):
     return None
 
 
+def heed_interrupts():
+    """By which they are stopped: whoever is begun in the background by a shell ignores them."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Profiler:
     """One of them, running. `hz`: what is asked for; `beside_hz`: at most, where several run at once."""
     name = "?"
@@ -71,7 +76,7 @@ class Profiler:
             pathlib.Path(old).unlink(missing_ok=True)
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(list(map(str, self.command())), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            env=self.environment())
+                                            env=self.environment(), preexec_fn=heed_interrupts)
 
     def command(self):
         raise NotImplementedError
