@@ -170,7 +170,7 @@ class Contest:
         try:
             took = measured(contender, work, self.folder, hz, self.scale, self.binary) if contender else alone(work, self.folder, self.scale)
         except (OSError, RuntimeError, ValueError, KeyError, subprocess.SubprocessError) as e:
-            self.failures.setdefault(f"{name or 'alone'}, {work.name}, {hz} Hz", []).append(f"{type(e).__name__}: {e}"[:200])
+            self.failures.setdefault(f"{name or 'alone'}, {work.name}, {hz} Hz", []).append(str(e)[:200])
             self.say(f"{name or 'alone'}, {work.name}, {hz} Hz: left out: {e}")
             return
         took["at"] = time.monotonic()

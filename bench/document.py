@@ -5,6 +5,7 @@ import statistics
 from measure import interval
 from turns import half_width
 
+OFTEN_HZ = 500  # from here on what a sample takes may be seen in the target
 QUIET_LOAD = 0.7  # of waiting threads before the start
 HEAD = """# kymo beside its peers
 
@@ -34,6 +35,7 @@ The columns:
   account and stands in the table of turns.
 - **memory**: the most that all its processes kept (pages shared by them once), until its result was there; **maps**: what its
   BPF maps take in the kernel.
+- **CPU in all**: seconds, of all of the profiler's processes, from its start until its result was there.
 - **whole**: of the work's stacks with a user part, those that reach a true end: kymo's by rule, the others' by the name of the
   outermost function (more than their own rules would grant); Python's own profilers see no native callers and are whole when they
   reach the module or the thread's start.
@@ -43,7 +45,7 @@ The columns:
 - **result**: seconds from the end of recording to the flame graph (kymo) or to folded stacks, its input (the others).
 """
 
-CELLS = ("slowdown", "CPU", "samples", "µs a sample", "kernel ns", "memory MiB", "maps MiB", "whole", "distance / allowed",
+CELLS = ("slowdown", "CPU", "samples", "µs a sample", "kernel ns", "memory MiB", "maps MiB", "CPU in all s", "whole", "distance / allowed",
          "impossible", "cut", "result s")
 
 
@@ -81,7 +83,7 @@ def row(runs, alone, own_cpu):
             plain_median(column(runs, "samples"), "{:.0f}"), number(per_sample(runs), "{:.0f}"),
             plain_median(column(runs, "kernel ns"), "{:.0f}"),
             plain_median([m / 2**20 for m in column(runs, "memory")]),
-            plain_median([m / 2**20 for m in column(runs, "maps") if m]),
+            plain_median([m / 2**20 for m in column(runs, "maps") if m]), plain_median(column(runs, "whole cpu"), "{:.2f}"),
             plain_median([100 * w for w in column(runs, "whole")], "{:.1f} %"),
             f"{statistics.median(distance):.3f} / {statistics.median(bound):.3f}" if distance else "-",
             plain_median(column(saw, "impossible"), "{:.0f}"), plain_median([100 * c for c in column(saw, "cut")], "{:.1f} %"),
@@ -131,17 +133,18 @@ def bytes_table(runs):
 
 
 def turns_text(found):
+    """What a sample takes only by CPU time: by the clock the profiler's own processes are in it."""
     out = ""
     for t in found:
-        pairs = t["pairs"]
-        if len(pairs) < 2:
-            continue
+        often = t["hz"] > OFTEN_HZ
         for by, what in (("clock", "by the clock"), ("cpu", "by the target's CPU time")):
-            values = [100 * p[by] for p in pairs]
+            values = [100 * p[by] for p in t["pairs"]]
+            if len(values) < 2 or (often and by == "clock"):
+                continue
             middle, low, high = interval(values)
-            out += line((t["name"], str(t["hz"]), what, str(len(values)), f"{statistics.mean(values):+.2f} ± {half_width(values):.2f} %",
-                         f"{middle:+.2f} % ({low:+.2f} to {high:+.2f})",
-                         f"{1e9 * statistics.mean(p[by] for p in pairs) / t['hz']:,.0f}" if t["hz"] > 500 else "-"))
+            mean, half, ns = statistics.mean(values), half_width(values), 1e7 / t["hz"]
+            out += line((t["name"], str(t["hz"]), what, str(len(values)), f"{mean:+.2f} ± {half:.2f} %", f"{middle:+.2f} % ({low:+.2f} to {high:+.2f})",
+                         f"{mean * ns:,.0f} ± {half * ns:,.0f}" if often else "-"))
     head = line(("profiler", "Hz", "measured", "pairs", "mean slowdown, 95 %", "median (95 %)", "ns of the target a sample"))
     return head + "|---|---|---|---|---|---|---|\n" + out if out else ""
 
@@ -172,6 +175,7 @@ COMPARED = {
     "µs of CPU a sample": (lambda r: 1e6 * r["own cpu"] / r["at work"] if r["at work"] else None, 1.1),
     "ns a sample in the kernel": (lambda r: r.get("kernel ns"), 1.1),
     "memory": (lambda r: r["memory"], 1.1),
+    "CPU from the start to the result": (lambda r: r.get("whole cpu"), 1.1),
     "time to the result": (lambda r: r["result"], 1.1),
     "whole stacks": (lambda r: r["whole"] and 1 / r["whole"], 1.005),
     "distance from the truth": (lambda r: r.get("seen") and max(0, r["distance"] - r["bound"]) + 1, 1.005),
@@ -196,30 +200,55 @@ def behind(results):
 
 def behind_text(results, reasons):
     found = behind(results)
-    out = ""
+    out = ("None of the others delivers the same: stacks of native code, Python and the kernel in one, with times, causes, exact accounts and the\n"
+           "host's health. Where a peer's median is better nevertheless:\n\n")
     for name in COMPARED:
-        rows = [f for f in found if f[0] == name]
-        if not rows:
-            continue
         said = {}
-        for _, work, who, ratio in rows:
-            said.setdefault(who, []).append(f"{work} ({ratio:.2f} times)")
-        out += f"- **{name}**: " + "; ".join(f"{who}: {', '.join(w)}" for who, w in said.items()) + ".\n"
-        out += f"  {reasons[name]}\n" if name in reasons else ""
-    return out or "In nothing that is compared here.\n"
+        for _, _, who, ratio in (f for f in found if f[0] == name):
+            said.setdefault(who, []).append(ratio)
+        if said:
+            out += f"- **{name}**. {reasons.get(name, '')}\n"
+            out += "".join(f"  - {who}: kymo's is {extent(ratios)}\n" for who, ratios in said.items())
+    return out
+
+
+def extent(ratios):
+    low, high = min(ratios), max(ratios)
+    times = f"{low:.1f} to {high:.1f}" if high > low else f"{low:.1f}"
+    return f"{times} times that, in {len(ratios)} work{'s' if len(ratios) > 1 else ''}"
+
+
+def short_text(results):
+    """A line for each profiler, over all that is below."""
+    names = list(dict.fromkeys([c["name"] for c in results["contenders"]] + [v["profiler"] for v in results.get("verdicts", [])]))
+    cells = ("profiler", "right, of programs judged", "loads 99.5 % whole", "least whole of a work", "µs a sample, 99 Hz", "CPU in all s, 99 Hz",
+             "memory MiB, 99 Hz")
+    out = "\n## In short\n\n" + line(cells) + "|---" * len(cells) + "|\n"
+    for name in names:
+        verdicts = [v for v in results.get("verdicts", []) if v["profiler"] == name]
+        wholes = [float(load["cells"][name].split()[0]) for load in (results.get("whole") or {}).values() if " of " in load["cells"].get(name, "")]
+        works = [r[f"{name}@99"] for r in results["runs"].values() if f"{name}@99" in r]
+        least = [statistics.median(column(r, "whole")) for w, r in zip(results["runs"], works) if w != "an idle host" and column(r, "whole")]
+        out += line((name, f"{sum(v.get('holds', False) for v in verdicts)} of {len(verdicts)}" if verdicts else "-",
+                     f"{sum(w >= 99.5 for w in wholes)} of {len(wholes)}" if wholes else "-", f"{100 * min(least):.1f} %" if least else "-",
+                     plain_median([m for r in works for m in per_sample(r)]), plain_median([c for r in works for c in column(r, "whole cpu")], "{:.2f}"),
+                     plain_median([m / 2**20 for r in works for m in column(r, "memory")])))
+    return out
 
 
 REASONS = {
     "memory": "perf and the others keep no symbols, health or accounts while they record, and write a stack without looking at it; "
-              "kymo names frames while the files are there and keeps an hour's tables. perf's ring buffers are the kernel's and not in its "
-              "figure; what BPF maps take stands beside it.",
+              "kymo names frames while the files are there (half of it is the process that parses them). perf's ring buffers are the kernel's and "
+              "not in its figure; what BPF maps take stands beside it. py-spy and Austin know one process.",
     "ns a sample in the kernel": "the kernel's own walk follows frame pointers, which the stacks of that work lack: it ends after a "
                                  "frame or two (column whole), where kymo walks on by the tables and reads Python's frames as well.",
     "µs of CPU a sample": "perf writes stacks as numbers and does the rest at its end; bcc and bpftrace count in the kernel and name at their "
                           "end (column result, and no time is kept). kymo also reads the host's health and every process's account each second, "
                           "which at 99 Hz is most of it.",
-    "time to the result": "folded stacks are written by those that counted them in the kernel without a pass over samples; "
-                          "kymo's figure includes naming what is left, and drawing.",
+    "CPU from the start to the result": "kymo names what it saw while files and processes are there (ELF, DWARF, unwind tables: kept on disk for the next "
+                                        "start), reads health and accounts each second, and stores every sample with its time.",
+    "time to the result": "folded stacks are written by those that counted them in the kernel without a pass over samples, and stand there "
+                          "already where one process's are counted by a Python profiler; kymo's figure includes naming what is left, and drawing.",
     "whole stacks": "judged by names for the others: a stack that ends at the right name may lack frames in between (see the verdicts).",
 }
 
@@ -271,6 +300,7 @@ def render(results):
     missing = {**results["missing"], **{k: "; ".join(sorted(set(v))) for k, v in results["failures"].items()}}
     if missing:
         out += "\nLeft out: " + "; ".join(f"{k} ({v})" for k, v in missing.items()) + ".\n"
+    out += short_text(results)
     if results["runs"]:
         out += works_text(results)
     turned = results.get("turns", []) + results.get("kernel", [])
@@ -287,5 +317,6 @@ def render(results):
                 "truth as chance allows so many samples.\n\n" + verdicts_text(results["verdicts"]))
     if results.get("whole"):
         out += whole_text(results["whole"])
-    out += "\n## What kymo is behind in\n\n" + behind_text(results, REASONS)
+    if results["runs"]:
+        out += "\n## What kymo is behind in\n\n" + behind_text(results, REASONS)
     return out

@@ -119,7 +119,7 @@ class Profiler:
             code = self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self.end()
-            raise
+            raise RuntimeError(f"is not done {STOP_SECONDS} s after its end") from None
         if code not in (0, -signal.SIGINT, 128 + signal.SIGINT, *self.ends_with):
             raise self.failed(f"exit {code}")
 
@@ -273,8 +273,11 @@ class Perf(Profiler):
 
     def draw(self):
         with open(self.drawn, "wb") as f:
-            subprocess.run(["perf", "script", "--no-inline", "-i", self.out, "-F", "comm,pid,tid,ip,sym"], stdout=f,
-                           stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, check=False, timeout=SCRIPT_SECONDS)
+            try:
+                subprocess.run(["perf", "script", "--no-inline", "-i", self.out, "-F", "comm,pid,tid,ip,sym"], stdout=f,
+                               stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, check=False, timeout=SCRIPT_SECONDS)
+            except subprocess.TimeoutExpired:
+                raise RuntimeError(f"perf script is not done after {SCRIPT_SECONDS} s") from None
 
     def blocks(self):
         """(comm, pid, [(address, name)] leaf first)"""
