@@ -1,50 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Python's lock: who held it, who waited for it and who ran without it, against what the program itself measures; whose code waited for whose."""
 
-import contextlib
-import json
-import sqlite3
-import subprocess
-import time
-
+import gil_load
 import pytest
-from conftest import ROOT, Kymo
+from conftest import Kymo
 from interpreters import pyenv, system
-from profile import rows
 
-LOAD = ROOT / "tests" / "fixtures" / "python" / "gil.py"
 POINTS = 3
 
 
 def interpreters():
     found = {**{v: p for v in ("3.6", "3.13") if (p := pyenv(v))}, **system()}
     return sorted(found.items(), key=lambda i: [int(n) for n in i[0].split(".")])
-
-
-def await_known(path):
-    """Until a function of the load has been seen: before, a starved host has not come to look at the interpreter's file."""
-    deadline = time.monotonic() + 60
-    while True:
-        with contextlib.suppress(sqlite3.Error):
-            if any(r["name"] == "await_go" for r in rows(path, "SELECT name FROM function WHERE kind = 3")):
-                return
-        assert time.monotonic() < deadline, "the load is not seen"
-        time.sleep(0.05)
-
-
-def record_load(kymo, python, path):
-    """What the load says of itself, recorded while it ran."""
-    go = kymo.cwd / f"{path.stem}.go"
-    with subprocess.Popen([python, "-S", LOAD, "2", "200", go], stdout=subprocess.PIPE, text=True) as load:
-        try:
-            with kymo.start("record", "-q", "-F", "999", "-t", "200", "-s", "gil", "-o", path, "-p", load.pid) as recorder:
-                await_known(path)
-                go.touch()
-                out, _ = load.communicate(timeout=60)
-                assert recorder.wait(timeout=60) == 0, recorder.stderr.read()
-        finally:
-            load.kill()
-    return json.loads(out)["threads"]
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +23,8 @@ def recorded(tmp_path_factory):
     def record(version, python):
         if version not in kept:
             path = kymo.cwd / f"{version}.kymo"
-            own = record_load(kymo, python, path)
-            kept[version] = (own, json.loads(kymo.run("report", "--gil", "--limit", 0, "--json", path).stdout), path)
+            own = gil_load.record_load(kymo.path, python, path, 2)
+            kept[version] = (own, gil_load.report(kymo.path, path), path)
         return (kymo, *kept[version])
 
     return record
@@ -66,16 +33,9 @@ def recorded(tmp_path_factory):
 @pytest.mark.parametrize("version, python", interpreters(), ids=[v for v, _ in interpreters()])
 def test_shares_are_what_the_program_measured(recorded, version, python):
     _, own, report, _ = recorded(version, python)
-    (process,) = [p for p in report["processes"] if any(t["name"] == "keeper" for t in p["threads"])]
-    threads = {t["name"]: t for t in process["threads"]}
     assert len(own) == 4
-    keys = {"holding": "holding_cpu_ns", "off": "holding_off_cpu_ns", "waiting": "waiting_ns", "without": "without_cpu_ns"}
-    wrong = []
-    for name, times in own.items():
-        for key, ours in keys.items():
-            want, got = 100 * times[key] / times["wall"], threads[name][ours] / 1e7 / times["wall"]
-            if abs(want - got) > POINTS:
-                wrong.append(f"{name} {key}: {got:.1f} %, measured {want:.1f} %")
+    wrong = [f"{name} {state}: {got:.1f} %, measured {want:.1f} %"
+             for name, state, want, got in gil_load.shares(own, report) if abs(want - got) > POINTS]
     assert not wrong
     # it did happen
     assert own["keeper"]["off"] > 0.05 * own["keeper"]["wall"]

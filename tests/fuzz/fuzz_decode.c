@@ -31,6 +31,8 @@ static void ring_record(const void *record, size_t size)
 	struct kern_code code;
 	struct kymo_task task;
 	const struct kymo_oom *oom;
+	const struct kymo_waited *waited;
+	struct kern_thread thread;
 
 	if (decode_sample(record, size, &sample) == 0) {
 		for (size_t i = 0; i < sample.head->kernel_frames; i++)
@@ -48,6 +50,10 @@ static void ring_record(const void *record, size_t size)
 		sink += task.who.pid;
 	if (decode_oom(record, size, &oom) == 0)
 		sink += sizeof(*oom);
+	if (decode_thread(record, size, &thread) == 0)
+		sink += thread.head->who.pid + sum(thread.name, thread.head->name_size);
+	if (decode_waited(record, size, &waited) == 0)
+		sink += waited->duration_ns;
 }
 
 static void sideband_record(const void *record, size_t size)
