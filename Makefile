@@ -12,6 +12,7 @@
 # make install      PREFIX=/usr/local DESTDIR=
 # make bench        kymo and its peers on the same work, into docs/BENCHMARKS.md (about an hour; MINUTES=18, QUICK=1)
 # make bench-walk bench-cost bench-day bench-store     what kymo costs (bench/)
+# make bench-gil    who waits for Python's lock: its cost beside py-spy and Austin, its shares against the program's own
 # make bench-whole  whole and right stacks, of programs of every kind, beside perf and bcc
 # make clean
 # V=1 shows commands; BUILD=dir builds elsewhere; SANITIZE=1 builds with ASan and UBSan into build-asan.
@@ -157,6 +158,8 @@ bench-day: all $(BENCH)/day
 	BUILD=$(BUILD) bench/day
 bench-whole: all
 	BUILD=$(BUILD) bench/whole
+bench-gil: all
+	BUILD=$(BUILD) bench/gil $(OPTIONS)
 bench-store: $(BENCH)/store
 	$(BENCH)/store
 # Rows made beside libdw, and a first and a second start over the same files: FILES="..." for others.
@@ -165,7 +168,7 @@ FILES ?= $(wildcard /lib/$(MULTIARCH)/libc.so.6 /lib/$(MULTIARCH)/libcrypto.so.3
 bench-rows: all $(BENCH)/unwind_rows $(BENCH)/prepare
 	$(BENCH)/unwind_rows $(FILES)
 	$(BENCH)/prepare $(BUILD)/kymo $(BENCH)/prepare.cache $(FILES)
-.PHONY: bench bench-programs bench-walk bench-cost bench-day bench-store bench-whole bench-rows
+.PHONY: bench bench-programs bench-walk bench-cost bench-day bench-gil bench-store bench-whole bench-rows
 
 # ---- tests: a program per file ----
 UNIT_SOURCES := $(sort $(shell find tests/unit -name 'test_*.c' 2>/dev/null))
