@@ -46,6 +46,12 @@ static __always_inline void registers_read(struct kymo_standing *t, struct task_
 	t->fs_base = task->thread.fsbase;
 }
 
+/* An int until it became shorter (seen in 7.3): read as wide as it is. */
+static __always_inline bool is_on_cpu(struct task_struct *task)
+{
+	return BPF_CORE_READ_BITFIELD(task, on_cpu);
+}
+
 /*
  * The order matters: a thread that runs while it is read has another number of switches, or is on a CPU, the next time. On
  * x86-64 no read goes before an earlier one.
@@ -63,13 +69,13 @@ static __always_inline void thread_read(struct thread_record *r, struct task_str
 	t->state = task->__state;
 	if (!(t->flags & KYMO_STANDING_NO_MM))
 		registers_read(t, task);
-	if (!task->on_cpu) {
+	if (!is_on_cpu(task)) {
 		bytes = bpf_get_task_stack(task, r->kernel, sizeof(r->kernel), 0);
 		if (bytes > 0)
 			t->kernel_frames = bytes / sizeof(__u64);
 	}
 	barrier();
-	if (*(volatile int *)&task->on_cpu)
+	if (is_on_cpu(task))
 		t->flags |= KYMO_STANDING_ON_CPU;
 }
 

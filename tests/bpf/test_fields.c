@@ -103,7 +103,7 @@ static bool compatible(const struct fields *f, uint32_t ours, uint32_t kernel)
 static bool is_flavour(const char *member)
 {
 	return !strcmp(member, "in_execve") || !strcmp(member, "__parent") ||
-	       !strcmp(member, "rss_stat");
+	       !strcmp(member, "rss_stat") || !strcmp(member, "on_cpu");
 }
 
 /*
