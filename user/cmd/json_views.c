@@ -561,6 +561,8 @@ static void put_events(struct json *j, const struct query_events *e, size_t tick
 			put_u64(j, "pid", event->process->pid);
 			put_str(j, "comm", comm);
 		}
+		if (event->thread && event->thread->name && *event->thread->name)
+			put_str(j, "thread", event->thread->name);
 		put_str(j, "fields", *event->fields ? event->fields : NULL);
 		json_object_end(j);
 	}

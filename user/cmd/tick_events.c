@@ -12,6 +12,8 @@
 /* Kills that are told one by one in a tick; programs of a storm. */
 #define KILLS_MAX    5
 #define PROGRAMS_MAX 3
+/* Of a thread's name. */
+#define THREAD_COLUMNS 24
 /* A name with less room than this is left out. */
 #define NAME_COLUMNS_MIN 6
 
@@ -135,7 +137,18 @@ static int print_storm(struct screen *s, int indent, const struct query_event *e
 	return r < 0 ? r : print_event(s, indent, STYLE_WARNING, &b);
 }
 
-/* "gc: 12 in 340 ms, longest 45.0 ms generation 2 of python3 (7)"; of imports those alone that no other caused. */
+/* As it calls itself. */
+static int append_thread(struct buf *b, const struct thread *t)
+{
+	int r;
+
+	if (!t || !t->name || !*t->name)
+		return 0;
+	r = buf_append_str(b, ", ");
+	return r < 0 ? r : append_text(b, t->name, THREAD_COLUMNS, false);
+}
+
+/* "gc: 12 in 340 ms, longest 45.0 ms generation 2 of python3 (7), worker-1"; of imports those alone that no other caused. */
 static int print_lasting(struct screen *s, int indent, const struct query_event *first, size_t n,
 			 enum event_kind kind)
 {
@@ -167,6 +180,8 @@ static int print_lasting(struct screen *s, int indent, const struct query_event 
 		memcpy(comm, longest->process->comm, KYMO_COMM_SIZE);
 		r = buf_printf(&behind, " of %s (%" PRIu32 ")", comm, longest->process->pid);
 	}
+	if (r == 0)
+		r = append_thread(&behind, longest->thread);
 	if (r == 0)
 		r = append_cut(&b, " ", longest->fields, "name", room(s, indent, &b, &behind));
 	if (r == 0)

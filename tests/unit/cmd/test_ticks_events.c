@@ -113,12 +113,36 @@ static void test_json(void **state)
 	maker_remove(&m);
 }
 
+/* A thread is told by the name that it gave itself. */
+static void test_thread_names(void **state)
+{
+	uint32_t thread;
+	struct maker m;
+	struct run r;
+
+	(void)state;
+	maker_init(&m);
+	thread = maker_thread(&m, 7, "python3");
+	m.tick.threads[m.tick.threads_n - 1].name = strdup("w\xc3\xb6rker-1");
+	maker_event(&m, EVENT_GC, thread, 40000000, "{\"generation\":2}");
+	maker_close_tick(&m);
+	maker_finish(&m, true);
+	r = RUN(cmd_ticks, "80", m.path);
+	assert_has(&r, "longest 40.0 ms generation 2 of python3 (7), w\xc3\xb6rker-1\n");
+	run_free(&r);
+	r = RUN(cmd_ticks, NULL, "--json", m.path);
+	assert_has(&r, "\"comm\":\"python3\",\"thread\":\"w\xc3\xb6rker-1\",\"fields\"");
+	run_free(&r);
+	maker_remove(&m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lines),
 		cmocka_unit_test(test_width_and_selection),
 		cmocka_unit_test(test_json),
+		cmocka_unit_test(test_thread_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
