@@ -264,7 +264,7 @@ soak: all
 .PHONY: soak
 
 check-long: all
-	KYMO_LONG=1 KYMO=$(abspath $(BUILD))/kymo /usr/bin/python3 -B -m pytest -q tests/e2e/test_storm.py
+	KYMO_LONG=1 KYMO=$(abspath $(BUILD))/kymo /usr/bin/python3 -B -m pytest -q tests/e2e/test_storm.py tests/e2e/test_hostile_python.py
 check-dump: all
 	$(Q)KYMO_LONG=1 KYMO=$(abspath $(BUILD))/kymo /usr/bin/python3 -B -m pytest -q -s -p no:cacheprovider tests/e2e/test_dump_many.py
 .PHONY: check-long check-dump
