@@ -2,6 +2,7 @@
 #include "base/strings.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,7 +13,7 @@
 
 /* Text lives in chunks that never move; the table holds ids, found by probing with the text's hash. */
 struct strings {
-	size_t max;
+	size_t max, bytes_max, bytes;
 	char **texts; /* by id - 1 */
 	uint64_t *hashes;
 	size_t count, texts_cap, hashes_cap;
@@ -45,6 +46,17 @@ void strings_free(struct strings *s)
 	free(s->hashes);
 	free(s->table);
 	free(s);
+}
+
+void strings_limit(struct strings *s, size_t bytes)
+{
+	s->bytes_max = bytes;
+}
+
+static bool is_full(const struct strings *s, size_t size)
+{
+	return (s->max && s->count >= s->max) || s->count >= UINT32_MAX - 1 ||
+	       (s->bytes_max && s->bytes + size + 1 > s->bytes_max);
 }
 
 static uint32_t *find(const struct strings *s, const char *text, size_t size, uint64_t hash)
@@ -125,7 +137,7 @@ int strings_intern_n(struct strings *s, const char *text, size_t size, uint32_t 
 		*ret_id = *slot;
 		return 0;
 	}
-	if ((s->max && s->count >= s->max) || s->count >= UINT32_MAX - 1)
+	if (is_full(s, size))
 		return -ENOSPC;
 	if (array_reserve(&s->texts, &s->texts_cap, s->count + 1) < 0 ||
 	    array_reserve(&s->hashes, &s->hashes_cap, s->count + 1) < 0)
@@ -133,6 +145,7 @@ int strings_intern_n(struct strings *s, const char *text, size_t size, uint32_t 
 	t = store(s, text, size);
 	if (!t)
 		return -ENOMEM;
+	s->bytes += size + 1;
 	s->texts[s->count] = t;
 	s->hashes[s->count] = hash;
 	*slot = *ret_id = (uint32_t)++s->count;

@@ -11,6 +11,8 @@ struct strings;
 /* `max` = strings at most; 0 = no bound. 0 or -ENOMEM. */
 int strings_new(size_t max, struct strings **ret);
 void strings_free(struct strings *s);
+/* All texts together, with their NULs, take so many bytes at most; 0 = no bound. */
+void strings_limit(struct strings *s, size_t bytes);
 /* 0 or -ENOMEM, -ENOSPC at the bound. NULL is "". */
 int strings_intern(struct strings *s, const char *text, uint32_t *ret_id);
 int strings_intern_n(struct strings *s, const char *text, size_t size, uint32_t *ret_id);

@@ -13,6 +13,8 @@
 #define STACKS_DEFAULT	  1000000
 #define FRAMES_DEFAULT	  500000
 #define FUNCTIONS_DEFAULT 200000
+/* Names may be made by enemies: as many, and as long, as they please. */
+#define STRINGS_BYTES_MAX (32U << 20)
 
 struct row_key {
 	uint32_t thread, stack;
@@ -50,6 +52,8 @@ int merge_new(const struct merge_limits *limits, struct merge **ret)
 	r = m->open ? merge_stacks_init(m) : -ENOMEM;
 	if (r == 0)
 		r = strings_new(strings, &m->strings);
+	if (r == 0)
+		strings_limit(m->strings, STRINGS_BYTES_MAX);
 	if (r < 0) {
 		merge_free(m);
 		return r;

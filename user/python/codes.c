@@ -13,7 +13,7 @@
 #include "python/python.h"
 
 /* Names and tables together may take so many bytes for each entry of the bound. */
-#define BYTES_PER_CODE_MAX 2048
+#define BYTES_PER_CODE_MAX 512
 /* Lines remembered of a code object: those of its last few call sites. */
 #define LINES_REMEMBERED 8
 

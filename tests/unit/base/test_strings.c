@@ -103,11 +103,31 @@ static void a_text_ends_at_its_nul(void **state)
 	strings_free(NULL);
 }
 
+static void bytes_are_bounded(void **state)
+{
+	struct strings *s;
+	uint32_t a, b;
+
+	(void)state;
+	assert_int_equal(strings_new(0, &s), 0);
+	strings_limit(s, 8);
+	assert_int_equal(strings_intern(s, "four", &a), 0);
+	assert_int_equal(strings_intern(s, "678", &b), -ENOSPC);
+	assert_int_equal(strings_intern(s, "67", &b), 0);
+	/* what is there already is found */
+	assert_int_equal(strings_intern(s, "four", &b), 0);
+	assert_int_equal(a, b);
+	assert_int_equal(strings_intern(s, "x", &b), -ENOSPC);
+	assert_int_equal(strings_count(s), 2);
+	strings_free(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(strings_have_one_id),
 		cmocka_unit_test(a_text_ends_at_its_nul),
+		cmocka_unit_test(bytes_are_bounded),
 		cmocka_unit_test(a_forged_hash_reads_nothing_else),
 	};
 

@@ -90,7 +90,7 @@ static void bytes_are_bounded_too(void **state)
 	}
 	for (uint64_t i = 0; i < 100; i++)
 		found += find(c, 1, i, 0) != NULL;
-	assert_in_range(found, 1, 100 * 2048 / KYMO_LINE_TABLE_MAX);
+	assert_in_range(found, 1, 100 * 512 / KYMO_LINE_TABLE_MAX);
 	assert_non_null(find(c, 1, 99, 0));
 	python_codes_free(c);
 }
