@@ -273,12 +273,16 @@ check-dump: all
 PYTHONS := build/pythons
 SAMPLES ?= 50000
 pythons:
-	$(Q)tests/pythons/fetch $(PYTHONS)
+	$(Q)tests/pythons/fetch.py $(PYTHONS)
 check-pythons: all pythons $(BUILD)/tests/unit/python/test_lines
-	$(Q)KYMO=$(abspath $(BUILD))/kymo KYMO_PYTHONS=$(abspath $(PYTHONS)) /usr/bin/python3 -B -m pytest -q -p no:cacheprovider tests/e2e/test_interleave.py
+	$(Q)KYMO=$(abspath $(BUILD))/kymo KYMO_PYTHONS=$(abspath $(PYTHONS)) /usr/bin/python3 -B -m pytest -q -p no:cacheprovider \
+		tests/e2e/test_interleave.py tests/e2e/test_imports.py tests/e2e/test_c_libraries.py
 	$(Q)KYMO=$(abspath $(BUILD))/kymo tests/pythons/matrix $(PYTHONS) --samples $(SAMPLES)
 	$(Q)tests/pythons/lines $(PYTHONS) $(BUILD)/tests/unit/python/test_lines
-.PHONY: pythons check-pythons
+# One with musl, one without the GIL, from Debian's sources: a quarter of an hour; check-pythons takes them where they are.
+built-pythons:
+	$(Q)tests/pythons/build $(PYTHONS)
+.PHONY: pythons check-pythons built-pythons
 
 unit-programs: $(UNIT_TESTS)
 bpf-programs: $(BPF_TESTS)

@@ -35,18 +35,12 @@ static_assert(PYTHON_STEPS_MAX % PYTHON_STEPS == 0, "whole turns");
 /* An eval loop that has just begun has one frame; a caller's may have more. */
 #define PYTHON_PROLOGUE_STEPS 64
 
-/* 0, or -1: no thread of the interpreter. s->python.head holds the thread state. */
-static __always_inline int python_thread_state(struct scratch *s)
+/* The thread state that a value of a pthread key is: 0 with s->python.head, or -1 when it is none of this thread's. */
+static __always_inline int python_thread_state_at(struct scratch *s, __u64 address)
 {
 	__u64 value = 0;
-	__u32 key = 0;
 
-	if (read_user(&key, sizeof(key), s->process.load_bias + s->binary.key_vaddr) ||
-	    key >= PTHREAD_KEYS_INLINE)
-		return -1;
-	/* struct pthread_key_data: a sequence number, then the value */
-	if (read_user(&value, sizeof(value),
-		      s->native.fs_base + s->binary.tls_specific + key * 16 + 8))
+	if (read_user(&value, sizeof(value), address))
 		return -1;
 	/* The key may be another library's while the interpreter starts or ends. */
 	if (!value || read_user(s->python.head, KYMO_PYTHON_THREAD_STATE_BYTES, value) ||
@@ -54,6 +48,25 @@ static __always_inline int python_thread_state(struct scratch *s)
 		return -1;
 	s->python.thread_state = value;
 	return 0;
+}
+
+/* 0, or -1: no thread of the interpreter. s->python.head holds the thread state. */
+static __always_inline int python_thread_state(struct scratch *s)
+{
+	__u64 values = 0;
+	__u32 key = 0;
+
+	if (read_user(&key, sizeof(key), s->process.load_bias + s->binary.key_vaddr) ||
+	    key >= PTHREAD_KEYS_INLINE)
+		return -1;
+	/* struct pthread_key_data: a sequence number, then the value */
+	if (s->binary.tls_specific &&
+	    !python_thread_state_at(s, s->native.fs_base + s->binary.tls_specific + key * 16 + 8))
+		return 0;
+	if (!s->binary.tls_values ||
+	    read_user(&values, sizeof(values), s->native.fs_base + s->binary.tls_values))
+		return -1;
+	return python_thread_state_at(s, values + key * 8);
 }
 
 /* Where the state that runs is kept; 0 = nowhere. */

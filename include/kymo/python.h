@@ -109,9 +109,11 @@ struct kymo_python_binary {
 	struct kymo_file_range eval[KYMO_PYTHON_EVAL_RANGES]; /* the eval loop's parts: hot, cold */
 	struct kymo_file_range torn; /* the prologue in which frames are half built; empty = none */
 	__u32 layout;		     /* index into the map `python_layouts` */
-	__u32 tls_specific; /* glibc: offset of pthread's specific_1stblock from the fs base: 0x310 */
+	/* Where a thread has the values of its pthread keys, from the fs base; 0 = not there. */
+	__u32 tls_specific; /* glibc: specific_1stblock, pairs of a sequence number and the value */
+	__u32 tls_values;   /* musl: tsd, a pointer to the values */
 	__u8 frame_pointers; /* the eval loop keeps rbp as frame pointer */
-	__u8 pad[7];
+	__u8 pad[3];
 };
 
 #endif

@@ -40,13 +40,13 @@ def in_root(root, version, command):
         if isinstance(word, pathlib.Path):
             copy = shutil.copytree if word.is_dir() else shutil.copy
             copy(word, root / "tmp" / word.name)
-        names.append(f"/tmp/{word.name}" if isinstance(word, pathlib.Path) else word)
+        names.append(f"/tmp/{word.name}" if isinstance(word, pathlib.Path) else str(word))
     return ["chroot", root, f"/usr/bin/python{version}", *names]
 
 
 def with_probes():
     """name -> function from a command's words (files as paths) to the command: Debian's interpreters"""
-    found = {f"system {v}": lambda *words, p=p: [p, *words] for v, p in system().items()}
+    found = {f"system {v}": lambda *words, p=p: [p, *map(str, words)] for v, p in system().items()}
     return found | {f"debian {v}": lambda *words, r=r, v=v: in_root(r, v, words) for v, r in roots().items() if v != UNKNOWN}
 
 

@@ -11,7 +11,7 @@ import time
 import pytest
 from interpreters import FETCHED, with_probes
 from profile import quality
-from test_probes import events, start_recording, stop, wait_for
+from test_probes import COLLECT, collections, events, start_recording, stop, wait_for
 
 COUNT = 300
 LARGE = 512 << 10
@@ -84,57 +84,74 @@ def off(told, found):
 
 
 class Interpreter:
-    """One that somebody maps already, so that its probes are attached before it starts to import."""
+    """One that somebody maps already, so that its probes are attached before the program starts."""
 
     def __init__(self, kymo, name):
         self.kymo = kymo
+        self.root = FETCHED / f"root-{name.split()[1]}" if name.startswith("debian") else None
+        self.short = {"import": PYTHONS[name]("-S", "-c", "import keyword"), "gc": PYTHONS[name]("-S", "-c", "import gc; gc.collect()")}
+        self.waiting = subprocess.Popen(PYTHONS[name]("-S", "-c", "import time; time.sleep(100)"))
+
+    def run(self, path, source, command):
+        """(what its probes told, stdout, stderr)"""
+        kind = {"gc": 1, "import": 2}[source]
+        recorder = start_recording(self.kymo, path, "-a", "-s", source)
+        try:
+            wait_for(lambda: self.is_seen(path, source, kind), recorder)
+            p = subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8")
+            out, said = p.communicate(timeout=200)
+        finally:
+            stop(recorder)
+        assert p.returncode == 0, said[-500:]
+        return events(self.kymo.cwd / path, kind, p.pid), out, said
+
+    def is_seen(self, path, source, kind):
+        short = subprocess.Popen(self.short[source])
+        short.wait()
+        time.sleep(0.2)  # two ticks
+        return bool(events(self.kymo.cwd / path, kind, short.pid))
+
+    def close(self):
+        self.waiting.kill()
+        self.waiting.wait()
+
+
+class Importing(Interpreter):
+    """With its modules."""
+
+    def __init__(self, kymo, name):
         self.folder = kymo.cwd / f"imports-{name.replace(' ', '-')}"
         self.kept = write_modules(self.folder)
-        self.waiting = None
-        self.root = FETCHED / f"root-{name.split()[1]}" if name.startswith("debian") else None
-        self.close()
+        super().__init__(kymo, name)
+        self.remove()
         self.command = PYTHONS[name]("-B", "-S", "-X", "utf8", "-X", "importtime", self.folder)
         self.command[-1] = f"{self.command[-1]}/main.py"
         if self.root:  # where it finds /proc
             mount = f"mount -t proc proc {self.root}/proc && exec \"$@\""
             self.command = ["unshare", "--mount", "sh", "-c", mount, "sh", *self.command]
-        self.short = PYTHONS[name]("-S", "-c", "import keyword")
-        self.waiting = subprocess.Popen(PYTHONS[name]("-S", "-c", "import time; time.sleep(100)"))
 
-    def run(self, path):
+    def imports(self, path):
         """(its imports, what -X importtime said, RSS before and after)"""
-        recorder = start_recording(self.kymo, path, "-a", "-s", "import")
-        try:
-            wait_for(lambda: self.is_seen(path), recorder)
-            p = subprocess.Popen([str(c) for c in self.command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8")
-            out, said = p.communicate(timeout=200)
-        finally:
-            stop(recorder)
-        assert p.returncode == 0, said[-500:]
-        return events(self.kymo.cwd / path, 2, p.pid), told_by_importtime(said), json.loads(out)
+        found, out, said = self.run(path, "import", self.command)
+        return found, told_by_importtime(said), json.loads(out)
 
-    def is_seen(self, path):
-        short = subprocess.Popen(self.short)
-        short.wait()
-        time.sleep(0.2)  # two ticks
-        return bool(events(self.kymo.cwd / path, 2, short.pid))
-
-    def close(self):
-        if self.waiting:
-            self.waiting.kill()
-            self.waiting.wait()
+    def remove(self):
         if self.root:
             shutil.rmtree(self.root / "tmp" / self.folder.name, ignore_errors=True)
+
+    def close(self):
+        super().close()
+        self.remove()
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_300_modules(kymo, name):
     if name not in PYTHONS:
         pytest.skip(f"{name}: no such interpreter here (make pythons fetches it)")
-    interpreter = Interpreter(kymo, name)
+    interpreter = Importing(kymo, name)
     try:
         for i in range(TRIES):
-            listed, told, rss = interpreter.run(f"{i}.kymo")
+            listed, told, rss = interpreter.imports(f"{i}.kymo")
             found = {e["name"]: e for e in listed}
             assert not {n for n, _ in told} - set(found)
             assert set(interpreter.kept) <= set(found) and len(listed) == len(found)
@@ -159,3 +176,22 @@ def check_memory(listed, kept, rss):
     assert sum(own[e["name"]] for e in listed if first["time_ns"] <= e["time_ns"] <= end) == whole
     # the first one is also the first to use much of the interpreter
     assert not {n: own[n] - kept[n] for n in list(kept)[1:] if abs(own[n] - kept[n]) > SLACK}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_collections_of_each(kymo, name):
+    if name not in PYTHONS:
+        pytest.skip(f"{name}: no such interpreter here (make pythons fetches it)")
+    script = kymo.cwd / "collect.py"
+    script.write_text(COLLECT)
+    interpreter = Interpreter(kymo, name)
+    log = (interpreter.root or kymo.cwd) / "tmp" / "collections.json"
+    log.parent.mkdir(exist_ok=True)
+    try:
+        told, _, _ = interpreter.run("c.kymo", "gc", PYTHONS[name]("-S", script, "0.3", "/tmp/collections.json" if interpreter.root else log))
+        wanted = json.loads(log.read_text())
+    finally:
+        interpreter.close()
+        log.unlink(missing_ok=True)
+    assert len(wanted) > 50 and collections(told)[-len(wanted):] == wanted
+    assert not quality(kymo.cwd / "c.kymo").get("bpf.probe_no_start")

@@ -10,7 +10,7 @@ static const char *const reasons[] = {
 	[PYTHON_SUPPORTED] = "its table of symbols is not whole", /* 3.6, stripped */
 	[PYTHON_VERSION_UNKNOWN] = "layout not known",
 	[PYTHON_FREE_THREADED] = "built without the GIL (free-threaded)",
-	[PYTHON_LIBC_UNKNOWN] = "its C library is not glibc",
+	[PYTHON_LIBC_UNKNOWN] = "its C library is neither glibc nor musl",
 	[PYTHON_LAYOUT_CHANGED] = "layout not that of its version",
 };
 static_assert(ARRAY_SIZE(reasons) == PYTHON_SUPPORT_MAX, "a text for each");

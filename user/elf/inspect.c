@@ -17,6 +17,7 @@
 
 #define INTERP_BYTES_MAX  4096
 #define DYNAMIC_BYTES_MAX (1U << 20)
+#define NEEDED_BYTES	  10 /* of a name: enough to tell it */
 #define EVAL_NAME	  "_PyEval_EvalFrameDefault"
 
 enum wanted {
@@ -160,46 +161,60 @@ static int inspect_python(const struct elf_file *f, struct elf_facts *facts)
 	return elf_probes_read(f, facts->probes, &facts->probes_n);
 }
 
-static bool interp_is_glibc(const struct elf_file *f, const struct elf_segment *s)
+static enum elf_libc libc_of_interp(const struct elf_file *f, const struct elf_segment *s)
 {
 	_cleanup_free_ char *path = NULL;
 
 	if (elf_file_load(f, s->offset, s->file_size, INTERP_BYTES_MAX, (uint8_t **)&path) < 0)
-		return false;
-	return strstr(path, "/ld-linux") != NULL;
+		return ELF_LIBC_OTHER;
+	if (strstr(path, "/ld-linux"))
+		return ELF_LIBC_GNU;
+	return strstr(path, "/ld-musl-") ? ELF_LIBC_MUSL : ELF_LIBC_OTHER;
 }
 
-/* DT_NEEDED "libc.so.6"; musl's is "libc.musl-x86_64.so.1". */
-static bool needs_glibc(const struct elf_file *f, const struct elf_segment *s)
+/* glibc is "libc.so.6"; musl "libc.musl-x86_64.so.1" as Alpine names it, else "libc.so". */
+static enum elf_libc libc_by_name(const char name[NEEDED_BYTES])
 {
+	if (memcmp(name, "libc.so.6", sizeof("libc.so.6")) == 0)
+		return ELF_LIBC_GNU;
+	if (memcmp(name, "libc.musl-", strlen("libc.musl-")) == 0 ||
+	    memcmp(name, "libc.so", sizeof("libc.so")) == 0)
+		return ELF_LIBC_MUSL;
+	return ELF_LIBC_UNTOLD;
+}
+
+static enum elf_libc libc_needed(const struct elf_file *f, const struct elf_segment *s)
+{
+	enum elf_libc libc = ELF_LIBC_UNTOLD;
 	_cleanup_free_ Elf64_Dyn *dyn = NULL;
 	uint64_t strings = 0;
-	char name[sizeof("libc.so.6")];
+	char name[NEEDED_BYTES];
 
 	if (elf_file_load(f, s->offset, s->file_size, DYNAMIC_BYTES_MAX, (uint8_t **)&dyn) < 0)
-		return false;
+		return libc;
 	for (size_t i = 0; i < s->file_size / sizeof(*dyn); i++)
 		if (dyn[i].d_tag == DT_STRTAB)
 			strings = dyn[i].d_un.d_ptr;
-	for (size_t i = 0; i < s->file_size / sizeof(*dyn) && strings; i++)
+	for (size_t i = 0; i < s->file_size / sizeof(*dyn) && strings && !libc; i++)
 		if (dyn[i].d_tag == DT_NEEDED &&
-		    elf_file_read_vaddr(f, strings + dyn[i].d_un.d_val, name, sizeof(name)) == 0 &&
-		    memcmp(name, "libc.so.6", sizeof(name)) == 0)
-			return true;
-	return false;
+		    elf_file_read_vaddr(f, strings + dyn[i].d_un.d_val, name, sizeof(name)) == 0)
+			libc = libc_by_name(name);
+	return libc;
 }
 
-static bool is_glibc(const struct elf_file *f)
+static enum elf_libc libc_of(const struct elf_file *f)
 {
+	enum elf_libc libc = ELF_LIBC_UNTOLD;
+
 	for (size_t i = 0; i < f->segments_n; i++) {
 		const struct elf_segment *s = &f->segments[i];
 
-		if (s->type == PT_INTERP && interp_is_glibc(f, s))
-			return true;
-		if (s->type == PT_DYNAMIC && needs_glibc(f, s))
-			return true;
+		if (s->type == PT_INTERP)
+			return libc_of_interp(f, s);
+		if (s->type == PT_DYNAMIC)
+			libc = libc_needed(f, s);
 	}
-	return false;
+	return libc;
 }
 
 static int inspect(const struct elf_file *f, struct elf_facts *ret)
@@ -209,7 +224,7 @@ static int inspect(const struct elf_file *f, struct elf_facts *ret)
 
 	memset(&facts, 0, sizeof(facts)); /* its padding too: it is sent as bytes */
 	facts.is_elf = true;
-	facts.gnu_libc = is_glibc(f);
+	facts.libc = libc_of(f);
 	r = elf_note_build_id(f, &facts.build_id);
 	if (r == 0)
 		r = inspect_python(f, &facts);

@@ -17,6 +17,15 @@
 
 #define ELF_PYTHON_OFFSETS_MAX 52
 
+/* Which C library PT_INTERP or, without it, DT_NEEDED name. */
+enum elf_libc {
+	ELF_LIBC_UNTOLD, /* neither: a static program */
+	ELF_LIBC_GNU,
+	ELF_LIBC_MUSL,
+	ELF_LIBC_OTHER,
+	ELF_LIBC_MAX,
+};
+
 /* Fixed size, no pointers: it is also the message between the processes. */
 struct elf_facts {
 	struct build_id build_id;
@@ -32,7 +41,7 @@ struct elf_facts {
 	uint64_t text_offset_bias; /* vaddr - file offset of the segment with the eval loop */
 	struct kymo_file_range eval[KYMO_PYTHON_EVAL_RANGES]; /* file offsets; hot first */
 	bool eval_frame_pointers;			      /* its prologue sets up rbp */
-	bool gnu_libc;					      /* PT_INTERP or DT_NEEDED say glibc */
+	uint32_t libc;					      /* enum elf_libc */
 	uint32_t probes_n;
 	struct elf_probe probes[KYMO_PROBES_MAX]; /* of an interpreter */
 };

@@ -4,8 +4,10 @@
 
 #include "python/layouts.h"
 
-/* Of specific_1stblock in struct pthread (nptl/descr.h), x86-64. */
+/* Of specific_1stblock in glibc's struct pthread (nptl/descr.h), x86-64. */
 #define GLIBC_SPECIFIC 0x310
+/* Of tsd in musl's (src/internal/pthread_impl.h), since 1.1.20. */
+#define MUSL_VALUES 0x80
 /* The cframe is linked in and filled within this of the eval loop's entry; +0x45 to +0xa5 were seen. */
 #define PROLOGUE_BYTES 0x100
 
@@ -53,7 +55,7 @@ enum python_support python_support(const struct elf_facts *facts)
 	if (row < 0)
 		return PYTHON_VERSION_UNKNOWN;
 	/* Where other C libraries keep the values of pthread keys is not known. */
-	if (!facts->gnu_libc)
+	if (facts->libc == ELF_LIBC_OTHER)
 		return PYTHON_LIBC_UNKNOWN;
 	python_layouts(&layouts);
 	return python_offsets_agree(facts, &layouts[row]) ? PYTHON_SUPPORTED
@@ -82,7 +84,9 @@ int python_binary(const struct elf_facts *facts, struct kymo_python_binary *ret)
 	memcpy(binary.eval, facts->eval, sizeof(binary.eval));
 	binary.torn = find_prologue(facts, &layouts[row]);
 	binary.layout = (uint32_t)row;
-	binary.tls_specific = GLIBC_SPECIFIC;
+	/* A static program does not say: the one that is not its own leads to no thread state of that thread. */
+	binary.tls_specific = facts->libc == ELF_LIBC_MUSL ? 0 : GLIBC_SPECIFIC;
+	binary.tls_values = facts->libc == ELF_LIBC_GNU ? 0 : MUSL_VALUES;
 	binary.frame_pointers = facts->eval_frame_pointers;
 	*ret = binary;
 	return 0;

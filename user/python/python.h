@@ -22,7 +22,7 @@ enum python_support {
 	PYTHON_SUPPORTED,
 	PYTHON_VERSION_UNKNOWN, /* no layout for it */
 	PYTHON_FREE_THREADED,	/* built without the lock */
-	PYTHON_LIBC_UNKNOWN,	/* a C library that is not glibc */
+	PYTHON_LIBC_UNKNOWN,	/* a C library that is neither glibc nor musl */
 	PYTHON_LAYOUT_CHANGED, /* its own table of offsets says otherwise than ours of its version */
 	PYTHON_SUPPORT_MAX,
 };

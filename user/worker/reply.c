@@ -134,7 +134,6 @@ static bool bools_are_sound(const uint8_t *facts)
 		offsetof(struct elf_facts, is_elf),
 		offsetof(struct elf_facts, has_python),
 		offsetof(struct elf_facts, eval_frame_pointers),
-		offsetof(struct elf_facts, gnu_libc),
 		offsetof(struct elf_facts, python_free_threaded),
 	};
 
@@ -170,7 +169,8 @@ static int take_facts(struct reply *r, struct reader *in)
 	if (!bytes || in->p != in->end || !bools_are_sound(bytes))
 		return -EPROTO;
 	memcpy(&facts, bytes, sizeof(facts));
-	if (facts.build_id.size > BUILD_ID_MAX || !probes_are_sound(&facts))
+	if (facts.build_id.size > BUILD_ID_MAX || facts.libc >= ELF_LIBC_MAX ||
+	    !probes_are_sound(&facts))
 		return -EPROTO;
 	for (size_t i = 0; i < KYMO_PYTHON_EVAL_RANGES; i++)
 		if (facts.eval[i].start > facts.eval[i].end)

@@ -142,7 +142,7 @@ static void check_interpreter(const char *python)
 		      (unsigned long long)f.eval[1].end);
 	assert_true(f.is_elf);
 	assert_true(f.has_python);
-	assert_true(f.gnu_libc);
+	assert_int_equal(f.libc, ELF_LIBC_GNU);
 	assert_int_equal(f.python_hexversion, says.hexversion);
 	assert_true(f.code_type_vaddr != 0);
 	if (says.hexversion >= 0x03070000) {

@@ -9,7 +9,7 @@ static struct elf_facts facts_of(uint32_t hexversion)
 {
 	return (struct elf_facts){ .is_elf = true,
 				   .has_python = true,
-				   .gnu_libc = true,
+				   .libc = ELF_LIBC_GNU,
 				   .python_hexversion = hexversion,
 				   .runtime_vaddr = 0x100000,
 				   .code_type_vaddr = 0x200000,
@@ -38,6 +38,27 @@ static void each_version_has_its_row(void **state)
 		assert_int_equal(b.code_type_vaddr, 0x200000);
 		assert_int_equal(b.eval[1].start, 0x500);
 		assert_int_equal(b.tls_specific, 0x310);
+	}
+}
+
+/* Where a thread has the values of its keys: a static program does not say which C library it has. */
+static void the_c_library_says_where_values_are(void **state)
+{
+	static const struct {
+		enum elf_libc libc;
+		uint32_t specific, values;
+	} want[] = { { ELF_LIBC_GNU, 0x310, 0 },
+		     { ELF_LIBC_MUSL, 0, 0x80 },
+		     { ELF_LIBC_UNTOLD, 0x310, 0x80 } };
+	struct elf_facts facts = facts_of(0x030b02f0);
+	struct kymo_python_binary b;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(want) / sizeof(want[0]); i++) {
+		facts.libc = want[i].libc;
+		assert_int_equal(python_binary(&facts, &b), 0);
+		assert_int_equal(b.tls_specific, want[i].specific);
+		assert_int_equal(b.tls_values, want[i].values);
 	}
 }
 
@@ -114,7 +135,7 @@ static void what_is_not_known_is_refused(void **state)
 	facts.has_python = false;
 	assert_int_equal(python_binary(&facts, &b), -ENOENT);
 	facts = facts_of(0x030b02f0);
-	facts.gnu_libc = false;
+	facts.libc = ELF_LIBC_OTHER;
 	assert_int_equal(python_binary(&facts, &b), -ENOTSUP);
 	facts = facts_of(0);
 	assert_int_equal(python_binary(&facts, &b), -ENOTSUP);
@@ -171,7 +192,7 @@ static void the_reason_is_told(void **state)
 	facts = facts_of(0x030f00f0);
 	assert_int_equal(python_support(&facts), PYTHON_VERSION_UNKNOWN);
 	facts = facts_of(0x030e00f0);
-	facts.gnu_libc = false;
+	facts.libc = ELF_LIBC_OTHER;
 	assert_int_equal(python_support(&facts), PYTHON_LIBC_UNKNOWN);
 }
 
@@ -179,6 +200,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_version_has_its_row),
+		cmocka_unit_test(the_c_library_says_where_values_are),
 		cmocka_unit_test(patch_levels_differ),
 		cmocka_unit_test(rows_fit_what_is_read),
 		cmocka_unit_test(key_and_lock_are_found),

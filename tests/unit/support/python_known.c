@@ -211,7 +211,8 @@ static void parse_facts(struct known *k, const char *line)
 				&f->runtime_vaddr, &f->code_type_vaddr, &f->tls_key_vaddr,
 				&f->thread_state_current_vaddr, &k->load_bias),
 			 6);
-	f->is_elf = f->has_python = f->gnu_libc = true;
+	f->is_elf = f->has_python = true;
+	f->libc = ELF_LIBC_GNU;
 }
 
 static void parse_memory(struct known *k, const char *line)

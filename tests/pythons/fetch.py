@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Debian's other CPythons, each in a root file system with the libraries it was built for. Usage: fetch FOLDER [VERSION...]
+"""Debian's other CPythons, each in a root file system with the libraries it was built for. Usage: fetch.py FOLDER [VERSION...]
 
 The ordinary apt client works in a folder of its own, with suites beside the machine's; nothing is installed. What is there is kept:
 FOLDER/root-3.9, root-3.11, root-3.13, root-3.14, and root-3.15, which kymo does not know. tests/e2e and `make check-pythons` use them.
 """
+import os
 import pathlib
 import shutil
 import subprocess
@@ -15,14 +16,16 @@ SUITES = {"3.9": "bullseye", "3.11": "bookworm", "3.13": "trixie", "3.14": "sid"
 LINKS = ("lib", "lib64", "bin", "sbin")  # into usr, as every release since has them
 
 
-def run(*args):
-    r = subprocess.run([str(a) for a in args], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600)
+def run(*args, cwd=None, env=None, seconds=600):
+    """What it printed. env: beside this process's own."""
+    r = subprocess.run([str(a) for a in args], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds, cwd=cwd,
+                       env={**os.environ, **(env or {})})
     if r.returncode:
         raise RuntimeError(f"{args[0]} failed: {(r.stdout.strip().splitlines() or ['no message'])[-1][:200]}")
     return r.stdout
 
 
-def prepare(folder, suites):
+def prepare(folder, suites, kind="deb"):
     """The options with which apt has those suites, and installs nothing."""
     targets = run("apt-get", "indextargets", "--format", "$(REPO_URI) $(CREATED_BY) $(SUITE)").splitlines()
     places = [t.split()[0] for t in targets if " Packages " in t and "security" not in t and "debian" in t.split()[0].rsplit("/", 2)[-2]]
@@ -32,7 +35,7 @@ def prepare(folder, suites):
         (folder / f).mkdir(parents=True)
     (folder / "status").touch()
     signed = f"[signed-by={KEYRING}] " if pathlib.Path(KEYRING).exists() else ""
-    (folder / "list").write_text("".join(f"deb {signed}{places[0]} {s} main\n" for s in sorted(suites)))
+    (folder / "list").write_text("".join(f"{kind} {signed}{places[0]} {s} main\n" for s in sorted(suites)))
     settings = {"Dir::State": folder, "Dir::State::status": folder / "status", "Dir::State::lists": folder / "lists",
                 "Dir::Cache": folder / "cache", "Dir::Etc::sourcelist": folder / "list", "Dir::Etc::sourceparts": "/dev/null",
                 "Acquire::Languages": "none", "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled": "false",
@@ -86,4 +89,5 @@ def main():
         shutil.rmtree(apt, ignore_errors=True)
 
 
-main()
+if __name__ == "__main__":
+    main()
