@@ -24,10 +24,10 @@ def record(kymo, command, **options):
     return kymo.run("record", "-s", "cpu", "-F", HZ, "-o", "c.kymo", "--", *command, **options)
 
 
-def check_graph(kymo):
+def check_graph(kymo, whole):
     graph = judged.Graph(GRAPH, judged.python_stacks(kymo.path, kymo.cwd / "c.kymo"))
     assert not graph.count["impossible"] and not graph.count["bogus"], graph.examples[:5]
-    assert graph.count["graph"] >= 0.5 * CPU_SECONDS * HZ and graph.count["whole"] >= 0.3 * CPU_SECONDS * HZ, graph.count
+    assert graph.count["graph"] >= 0.5 * CPU_SECONDS * HZ and graph.count["whole"] >= whole * 0.3 * CPU_SECONDS * HZ, graph.count
 
 
 def static_program(python, out):
@@ -48,7 +48,7 @@ def test_static(kymo):
     static_program(python, program)
     r = record(kymo, [program, GRAPH, CPU_SECONDS, "cpu"], env={**os.environ, "PYTHONHOME": str(pathlib.Path(python).parents[1])})
     assert "CPython" not in r.stderr, r.stderr
-    check_graph(kymo)
+    check_graph(kymo, whole=True)
 
 
 def built(name):
@@ -62,7 +62,8 @@ def test_musl(kymo):
     command, env = built("musl")
     r = record(kymo, command, env=env)
     assert "CPython" not in r.stderr, r.stderr
-    check_graph(kymo)
+    # musl is built without rules for unwinding: below main nothing is known
+    check_graph(kymo, whole=False)
 
 
 def test_without_the_gil_it_stays_native_and_is_told_once(kymo):
