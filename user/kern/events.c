@@ -78,12 +78,15 @@ static int keep_link(struct kern *k, uint32_t cpu, struct bpf_link *link)
 
 static int start_on_cpu(struct kern *k, const struct event_kind *kind, uint32_t cpu)
 {
-	const struct bpf_perf_event_opts options = { .sz = sizeof(options),
-						     .bpf_cookie = kind->source };
+	struct bpf_perf_event_opts options;
 	struct perf_event_attr attr = kind->attr;
 	_cleanup_close_ int fd = -1;
 	int r;
 
+	/* libbpf wants zeroes behind the last field, too, which an initialiser need not put there. */
+	memset(&options, 0, sizeof(options));
+	options.sz = sizeof(options);
+	options.bpf_cookie = kind->source;
 	attr.type = PERF_TYPE_SOFTWARE;
 	attr.size = sizeof(attr);
 	attr.disabled = 1; /* until the program is attached */

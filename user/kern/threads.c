@@ -76,12 +76,16 @@ int kern_threads(struct kern *k, uint32_t pid,
 {
 	const struct taker taker = { .kern = k, .each = each, .data = data };
 	struct task_info info = { .pid = pid };
-	LIBBPF_OPTS(bpf_iter_attach_opts, options, .link_info = (union bpf_iter_link_info *)&info,
-		    .link_info_len = sizeof(info));
-	_cleanup_(link_destroyp) struct bpf_link *link =
-		bpf_program__attach_iter(k->skeleton->progs.on_thread, pid ? &options : NULL);
+	_cleanup_(link_destroyp) struct bpf_link *link = NULL;
+	struct bpf_iter_attach_opts options;
 	_cleanup_close_ int fd = -1;
 
+	/* libbpf wants zeroes behind the last field, too, which an initialiser (LIBBPF_OPTS) need not put there. */
+	memset(&options, 0, sizeof(options));
+	options.sz = sizeof(options);
+	options.link_info = (union bpf_iter_link_info *)&info;
+	options.link_info_len = sizeof(info);
+	link = bpf_program__attach_iter(k->skeleton->progs.on_thread, pid ? &options : NULL);
 	if (!link)
 		return errno == ESRCH ? 0 : -errno;
 	fd = bpf_iter_create(bpf_link__fd(link));
