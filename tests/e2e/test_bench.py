@@ -98,3 +98,13 @@ def test_peers_are_read(tmp_path):
     assert spy.whole()[:2] == (7, 8)
     austin = read(profilers.Austin, "# austin: 3.7.0\nP7;T0:7;/x/a.py:<module>:3;/x/a.py:work:1 1010\nP7;T0:7;/x/a.py:<module>:3 0\n\n", tmp_path)
     assert austin.labelled() == [(None, ["<module>", "work"], 1)] and austin.whole()[:2] == (1, 1)
+
+
+@pytest.mark.no_root
+def test_parents_in_a_circle():
+    """A pid that is used again may be its own ancestor: the sum of ends does not go round for ever."""
+    r = profilers.Kymo.__new__(profilers.Kymo)
+    r.pids = [7]
+    rows = {"parent_pid": [(8, 9), (9, 8), (10, 7), (7, 1)], "stack_end": [(8, "whole", 5), (10, "whole", 3), (7, "frame pointer broken", 1)]}
+    r.query = lambda sql: rows["parent_pid" if "parent_pid" in sql else "stack_end"]
+    assert r.ends() == {7: {"whole": 3, "frame pointer broken": 1}}

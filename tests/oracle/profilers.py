@@ -195,7 +195,9 @@ class Kymo(Profiler):
         for pid, end, n in self.query("SELECT p.pid, s.stack_end, count(*) FROM sample s JOIN thread t ON t.id = s.thread "
                                       "JOIN process p ON p.id = t.process GROUP BY 1, 2"):
             pid = int(pid) if self.pids else 0
-            while pid not in found and pid in parents:
+            seen = set()  # a number that was used again may make a parent of its own child
+            while pid not in found and pid in parents and pid not in seen:
+                seen.add(pid)
                 pid = parents[pid]
             if pid in found and end not in NO_STACK:
                 found[pid][end] = found[pid].get(end, 0) + int(n)
