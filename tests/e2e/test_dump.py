@@ -37,6 +37,7 @@ class Started:
         self.pid, self.lines = self.process.pid, []
         while until and (line := self.process.stdout.readline()) and line != until + "\n":
             self.lines.append(line.rstrip("\n"))
+        assert not until or line, f"{words} ended before it was {until}: {self.lines}"
 
     def __enter__(self):
         return self

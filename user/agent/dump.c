@@ -22,7 +22,7 @@
 /* Of the clock, while threads are looked at: whoever runs is met within two of its ticks. */
 #define CLOCK_HZ 997
 /* How long the files of the processes are waited for. */
-#define INSPECT_NS	 (10 * NS_PER_SEC)
+#define INSPECT_NS	 (30 * NS_PER_SEC)
 #define CODES_MAX	 65536
 #define THREAD_NAMES_MAX 65536
 #define SAMPLES_MAX	 65536

@@ -4,6 +4,7 @@
  * wait for as long as he likes (a mapping of a file system of his own, say): then that process is given up, not the dump.
  */
 #include <errno.h>
+#include <grp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,6 +22,8 @@
 /* Looked at so often in vain, neither running nor waiting for a CPU: it hangs. */
 #define LOOK_MS	  100
 #define LOOKS_MAX 20
+
+#define NOBODY	  65534
 
 #define RECORD_MAX                                                                \
 	(sizeof(struct kymo_sample) + KYMO_KERNEL_FRAMES_MAX * sizeof(uint64_t) + \
@@ -61,6 +64,16 @@ static void close_others(int a, int b)
 	(void)close_range(high + 1, ~0U, 0);
 }
 
+/* All that it needs is open: the walkers are bounded, but what they read is somebody else's. */
+static int become_nobody(void)
+{
+	if (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 ||
+	    setresuid(NOBODY, NOBODY, NOBODY) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return -errno;
+	/* Lost when credentials change. */
+	return prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ? -errno : 0;
+}
+
 _Noreturn static void serve(struct walk_state *w, const struct walk_process *process, int memory_fd,
 			    int fd)
 {
@@ -71,8 +84,9 @@ _Noreturn static void serve(struct walk_state *w, const struct walk_process *pro
 		uint64_t kernel[KYMO_KERNEL_FRAMES_MAX];
 	} thread;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	close_others(memory_fd, fd);
+	if (become_nobody() < 0)
+		_exit(1);
 	p.data = &serving;
 	p.read = read_memory;
 	p.output = answer;
