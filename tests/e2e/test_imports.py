@@ -15,8 +15,9 @@ from test_probes import COLLECT, collections, events, start_recording, stop, wai
 
 COUNT = 300
 LARGE = 512 << 10
-SLACK = 192 << 10  # of a module: its code, and what the interpreter asks for in larger pieces
-TRIES = 4
+SLACK = 256 << 10  # of a module: its code, and what the interpreter asks for in larger pieces
+TRIES = 6
+PROBES_NS = 100000  # a module's two probes lie between the interpreter's clocks, and cost more on a busy host
 PYTHONS = with_probes()
 NAMES = sorted({"system 3.11", "debian 3.9", "debian 3.13", "debian 3.14"} | set(PYTHONS))
 ALPHABETS = ("module", "модуль", "模块", "módulo", "𐌼odule")
@@ -80,7 +81,7 @@ def own_bytes(found):
 
 def off(told, found):
     """What took more than a millisecond, and differs by more than a twentieth."""
-    return [(name, ns, found[name]["duration_ns"]) for name, ns in told if ns > 1e6 and abs(ns - found[name]["duration_ns"]) > 0.05 * ns]
+    return [(name, ns, found[name]["duration_ns"]) for name, ns in told if ns > 1e6 and abs(ns - found[name]["duration_ns"]) > max(0.05 * ns, PROBES_NS)]
 
 
 class Interpreter:
