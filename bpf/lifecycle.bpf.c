@@ -64,6 +64,28 @@ static __always_inline __u64 args_read(struct exec_record *r, struct task_struct
 }
 
 /*
+ * What the program before it used, which no sweep may have seen. Its other threads are dead and released
+ * (fs/exec.c, de_thread), the one that is left is the leader.
+ */
+static __always_inline void emit_replaced(struct task_struct *leader)
+{
+	struct kymo_task record = { 0 };
+	struct kymo_counters own = { 0 };
+
+	record.head.type = KYMO_RECORD_REPLACED;
+	record.head.size = sizeof(record);
+	record.head.time_ns = bpf_ktime_get_ns();
+	who_of(&record.who, leader);
+	counters_of(&own, leader);
+	released_read(&record.counters, leader);
+	counters_add(&record.counters, &own);
+	dead_threads_read(&record.counters, leader);
+	no_memory(&record.counters);
+	if (bpf_ringbuf_output(&records, &record, sizeof(record), BPF_RB_NO_WAKEUP))
+		count(KYMO_COUNTER_EXEC_RING_FULL);
+}
+
+/*
  * The new program is in place, its arguments lie in its stack's top pages, which the kernel has just
  * written. Many a process is gone before its folder in /proc could be read.
  */
@@ -77,6 +99,7 @@ int on_exec(__u64 *ctx)
 
 	if (!asked_for(task->tgid, leader))
 		return 0;
+	emit_replaced(leader);
 	r = bpf_map_lookup_elem(&exec_records, &zero);
 	if (!r)
 		return 0;

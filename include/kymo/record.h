@@ -21,14 +21,15 @@
 
 enum kymo_record_type {
 	KYMO_RECORD_SAMPLE = 1,
-	KYMO_RECORD_CODE = 2,	  /* a Python code object, at first sight */
-	KYMO_RECORD_TASK = 3,	  /* one thread's exact counters: the sweep (iterator output) */
-	KYMO_RECORD_END = 4,	  /* a dead process's final counters */
-	KYMO_RECORD_OOM = 5,	  /* a victim of the OOM killer */
-	KYMO_RECORD_EXEC = 6,	  /* a program was executed, with its arguments */
-	KYMO_RECORD_THREAD = 7,	  /* the name that a Python thread has of its own */
-	KYMO_RECORD_STANDING = 8, /* where a thread stands now (iterator output) */
-	KYMO_RECORD_WAITED = 9,	  /* how long what a sample of source gil or held began took */
+	KYMO_RECORD_CODE = 2,	   /* a Python code object, at first sight */
+	KYMO_RECORD_TASK = 3,	   /* one thread's exact counters: the sweep (iterator output) */
+	KYMO_RECORD_END = 4,	   /* a dead process's final counters */
+	KYMO_RECORD_OOM = 5,	   /* a victim of the OOM killer */
+	KYMO_RECORD_EXEC = 6,	   /* a program was executed, with its arguments */
+	KYMO_RECORD_THREAD = 7,	   /* the name that a Python thread has of its own */
+	KYMO_RECORD_STANDING = 8,  /* where a thread stands now (iterator output) */
+	KYMO_RECORD_WAITED = 9,	   /* how long what a sample of source gil or held began took */
+	KYMO_RECORD_REPLACED = 10, /* a process's counters when another program took its place */
 	KYMO_RECORD_MAX,
 };
 
@@ -216,7 +217,10 @@ struct kymo_code {
 };
 static_assert(sizeof(struct kymo_code) == 64, "layout");
 
-/* KYMO_RECORD_TASK, KYMO_RECORD_END: exact counters. END's are the whole process's, TASK's one thread's. */
+/*
+ * KYMO_RECORD_TASK, KYMO_RECORD_END, KYMO_RECORD_REPLACED: exact counters. TASK's are one thread's, the others' the
+ * whole process's; REPLACED's are without memory, which went with the program before.
+ */
 struct kymo_task {
 	struct kymo_record_head head;
 	struct kymo_who who;

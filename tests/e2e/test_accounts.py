@@ -192,6 +192,26 @@ def test_rss_of_the_ended(kymo):
         assert [p["rss_anon_bytes"] for p in shown if p["pid"] == pid and p["ended"]] == sizes[-1:]
 
 
+def test_each_program_of_a_process_has_its_own(kymo):
+    """What was used before an exec is the program's that used it, also where both ran in one tick."""
+    code = """
+import os, time
+end = time.process_time() + 0.4
+while time.process_time() < end: pass
+first = time.process_time()
+os.execv('/bin/sh', ['/bin/sh', '-c', 'i=0; while [ $i -lt 50000 ]; do i=$((i+1)); done; echo %d' % (first * 1e9)])
+"""
+    first = int(kymo.run("record", "-q", "-F", 499, "-t", 60000, "-o", "x.kymo", "--", PYTHON, "-S", "-E", "-c", code).stdout)
+    shown = json.loads(kymo.run("report", "--processes", "--json", "--limit", "0", "x.kymo").stdout)["processes"]
+    by_comm = {p["comm"]: p for p in shown if p["comm"] in ("python3.11", "python3", "sh")}
+    python = by_comm.get("python3.11") or by_comm["python3"]
+    # of what still runs the kernel has counted all but a timer tick; the exec itself is the old program's
+    assert first - 10_000_000 <= python["cpu_ns"] <= first + 20_000_000, (first, by_comm)
+    assert by_comm["sh"]["cpu_ns"] > 10_000_000 and by_comm["sh"]["ended"] and not python["ended"], by_comm
+    for p in by_comm.values():
+        assert abs(p["sampled_cpu_ns"] - p["cpu_ns"]) <= 5 * (p["cpu_ns"] * 1e9 / 499) ** 0.5, by_comm
+
+
 def test_bytes_written_and_read(kymo):
     """Storage bytes against /proc/PID/io of the same process."""
     code = """

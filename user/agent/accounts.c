@@ -23,7 +23,8 @@ struct account {
 	struct kymo_counters told; /* totals up to which changes have been put into ticks */
 	struct kymo_counters sum;  /* of the sweep at hand */
 	struct kymo_task first;	   /* whose it is: the record that made the account */
-	uint64_t sweep;		   /* the last one that saw it */
+	uint64_t sweep;		   /* the last one that saw it, whose sum this is */
+	uint64_t heard;		   /* the last one before which something was told of it */
 	uint64_t first_sweep;
 	bool ended;
 };
@@ -110,6 +111,7 @@ static struct account *account_get(struct accounts *a, const struct kymo_task *t
 		account->told = no_memory;
 		account->first = *task;
 		account->first_sweep = a->sweep;
+		account->heard = a->sweep;
 	} else if (task->who.pid == task->who.tid) {
 		account->first = *task;
 	}
@@ -132,6 +134,7 @@ int accounts_thread(struct accounts *a, const struct kymo_task *task)
 		account->sweep = a->sweep;
 		account->sum = no_memory;
 	}
+	account->heard = a->sweep;
 	add(&account->sum, task);
 	return 0;
 }
@@ -197,11 +200,11 @@ static void set_memory(struct kymo_counters *told, const struct kymo_counters *n
 	ret->swap_pages = gauge(told->swap_pages);
 }
 
-/* Puts the change into the open tick; processes without a change are left out. */
-static int tell(struct accounts *a, struct account *account, const struct kymo_counters *total,
-		bool ended)
+/* Puts the change into the open tick; processes without a change are left out. 0: the program that it runs now. */
+static int tell(struct accounts *a, struct account *account, uint32_t process,
+		const struct kymo_counters *total, bool ended)
 {
-	struct process_tick row = { .ended = ended };
+	struct process_tick row = { .process = process, .ended = ended };
 	bool changed = memory_changed(&account->told, total) || ended ||
 		       (a->tell_all && !account->ended);
 
@@ -213,7 +216,8 @@ static int tell(struct accounts *a, struct account *account, const struct kymo_c
 	if (!changed)
 		return 0;
 	/* Asked every time: an exec makes it another process, its executable may be known by now. */
-	row.process = a->process(a->data, &account->first);
+	if (!row.process)
+		row.process = a->process(a->data, &account->first);
 	return row.process ? merge_process_tick(a->merge, &row) : -ENOSPC;
 }
 
@@ -237,7 +241,7 @@ static int forget_gone(struct accounts *a)
 		const struct account *account = value;
 
 		/* the end of one that was missing may still be on its way: it comes after a grace period */
-		if (account->sweep + VANISHED_SWEEPS > a->sweep)
+		if (account->heard + VANISHED_SWEEPS > a->sweep)
 			continue;
 		if (array_reserve(&gone, &gone_cap, gone_n + 1) < 0)
 			return -ENOMEM;
@@ -269,7 +273,7 @@ int accounts_sweep_end(struct accounts *a, uint64_t begun_boot_ns)
 			      account->first.who.process_start_ns < a->start_boot_ns))
 			baseline(account);
 		else
-			q = tell(a, account, &account->sum, false);
+			q = tell(a, account, 0, &account->sum, false);
 		if (q < 0)
 			r = q;
 	}
@@ -284,26 +288,47 @@ void accounts_renew(struct accounts *a)
 	a->tell_all = true;
 }
 
-int accounts_ended(struct accounts *a, const struct kymo_task *task)
+/* Which process's totals these are; NULL: nothing of them is the recording's, or *ret_error at the bound. */
+static struct account *account_of(struct accounts *a, const struct kymo_task *task, int *ret_error)
 {
 	struct key key = key_of(task);
-	struct account *account = hmap_get(&a->by_key, &key);
-	int r;
+	struct account *account;
 
-	/* Before the first sweep nothing is the recording's. */
+	*ret_error = 0;
+	/* Before the first sweep nothing is. */
 	if (!a->sweep)
-		return 0;
-
-	/* Began before us and was never swept: how much is of the recording cannot be known. */
-	if (!account && task->who.process_start_ns < a->start_boot_ns)
-		return 0;
+		return NULL;
+	/* Began before us and was never swept: how much is cannot be known. */
+	if (!hmap_get(&a->by_key, &key) && task->who.process_start_ns < a->start_boot_ns)
+		return NULL;
 	account = account_get(a, task);
 	if (!account)
-		return -ENOSPC;
-	r = tell(a, account, &task->counters, true);
+		*ret_error = -ENOSPC;
+	return account;
+}
+
+int accounts_replaced(struct accounts *a, const struct kymo_task *task, uint32_t process)
+{
+	struct account *account;
+	int r;
+
+	if (!process)
+		return 0;
+	account = account_of(a, task, &r);
+	return account ? tell(a, account, process, &task->counters, false) : r;
+}
+
+int accounts_ended(struct accounts *a, const struct kymo_task *task)
+{
+	int r;
+	struct account *account = account_of(a, task, &r);
+
+	if (!account)
+		return r;
+	r = tell(a, account, 0, &task->counters, true);
 	/* Kept for a while: two threads that died at once both tell, and a zombie stays in the sweep. */
 	account->ended = true;
-	account->sweep = a->sweep;
+	account->heard = a->sweep;
 	return r;
 }
 

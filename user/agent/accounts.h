@@ -31,6 +31,11 @@ int accounts_thread(struct accounts *a, const struct kymo_task *task);
 int accounts_sweep_end(struct accounts *a, uint64_t begun_boot_ns);
 /* For a new profile: the next sweep tells every process, also those without a change. */
 void accounts_renew(struct accounts *a);
+/*
+ * Another program runs in the process, with its totals until then: the change goes to the program before, whose id `process` is
+ * (0: the profile has it not, and its time is the new one's).
+ */
+int accounts_replaced(struct accounts *a, const struct kymo_task *task, uint32_t process);
 /* A dead process's final totals: its last change goes into the open tick. */
 int accounts_ended(struct accounts *a, const struct kymo_task *task);
 

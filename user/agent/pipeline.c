@@ -308,6 +308,19 @@ static uint32_t account_process(void *data, const struct kymo_task *task)
 	return sample_process(p, &task->who, proc_find(p->procs, &task->who));
 }
 
+/* The event of the exec has come before: what the profile has of the process may still be the program before. */
+static void on_replaced(void *data, const struct kymo_task *task)
+{
+	struct pipeline *p = data;
+	const struct proc_process *proc = proc_newest(p->procs, task->who.pid);
+	uint32_t before = proc ? merge_process_before(p->merge, task->who.pid,
+						      task->who.process_start_ns, proc->info.execs)
+			       : 0;
+
+	if (accounts_replaced(p->accounts, task, before) == -ENOMEM)
+		p->error = -ENOMEM;
+}
+
 /* At a bound a process goes without an account, counted; only a lack of memory ends the recording. */
 static void on_ended(void *data, const struct kymo_task *task)
 {
@@ -360,6 +373,7 @@ static int drain(struct pipeline *p, uint64_t until_ns)
 		.code = on_code,
 		.thread = on_thread,
 		.process = on_process,
+		.replaced = on_replaced,
 		.ended = on_ended,
 		.oom = on_oom,
 		.oom_stack = on_oom_stack,

@@ -119,7 +119,8 @@ int decode_task_record(const void *data, size_t size, struct kymo_task *ret)
 {
 	int type = decode_type(data, size);
 
-	if ((type != KYMO_RECORD_TASK && type != KYMO_RECORD_END) || size != sizeof(*ret))
+	if ((type != KYMO_RECORD_TASK && type != KYMO_RECORD_END && type != KYMO_RECORD_REPLACED) ||
+	    size != sizeof(*ret))
 		return -EBADMSG;
 	memcpy(ret, data, sizeof(*ret));
 	return terminated(ret->who.comm, sizeof(ret->who.comm)) ? 0 : -EBADMSG;

@@ -97,6 +97,8 @@ struct kern_handler {
 	void (*process)(void *data, const struct process_event *event);
 	/* What a Python thread calls itself; may be NULL. As codes, before the samples of that time. */
 	void (*thread)(void *data, const struct kern_thread *thread);
+	/* A process runs another program, after the event of that exec, with its totals until then; may be NULL. */
+	void (*replaced)(void *data, const struct kymo_task *task);
 	/* A process was released, with its final totals; may be NULL. */
 	void (*ended)(void *data, const struct kymo_task *task);
 	/* The OOM killer chose a victim; then the stack of the thread that needed memory, which may be lost. Of

@@ -13,7 +13,7 @@
 
 /* At the same instant what happened to a process comes before what was sampled of it. */
 /* A victim of the OOM killer before the stack that asked for memory. */
-enum order_kind { ORDER_EVENT, ORDER_EXEC, ORDER_OOM, ORDER_SAMPLE, ORDER_ENDED };
+enum order_kind { ORDER_EVENT, ORDER_EXEC, ORDER_OOM, ORDER_SAMPLE, ORDER_ACCOUNT };
 
 struct order_item {
 	uint64_t time_ns;

@@ -66,10 +66,11 @@ static int take(struct kern *k, void *data, size_t size)
 			k->handler->thread(k->handler->data, &thread);
 		return r;
 	case KYMO_RECORD_END:
+	case KYMO_RECORD_REPLACED:
 		r = decode_task_record(data, size, &task);
 		if (r == 0)
-			(void)order_add(&k->order, ORDER_ENDED, task.head.time_ns, data, size, NULL,
-					0);
+			(void)order_add(&k->order, ORDER_ACCOUNT, task.head.time_ns, data, size,
+					NULL, 0);
 		return r;
 	case KYMO_RECORD_OOM:
 		r = decode_oom(data, size, &oom);
@@ -120,6 +121,14 @@ static void deliver_sample(struct kern *k, const struct raw_sample *sample)
 	}
 }
 
+static void deliver_account(const struct kern_handler *h, const struct kymo_task *task)
+{
+	if (task->head.type == KYMO_RECORD_END && h->ended)
+		h->ended(h->data, task);
+	if (task->head.type == KYMO_RECORD_REPLACED && h->replaced)
+		h->replaced(h->data, task);
+}
+
 static void deliver(void *context, enum order_kind kind, void *data, size_t size)
 {
 	struct kern *k = context;
@@ -133,9 +142,9 @@ static void deliver(void *context, enum order_kind kind, void *data, size_t size
 			k->handler->oom(k->handler->data, oom);
 		return;
 	}
-	if (kind == ORDER_ENDED) {
-		if (k->handler->ended && decode_task_record(data, size, &task) == 0)
-			k->handler->ended(k->handler->data, &task);
+	if (kind == ORDER_ACCOUNT) {
+		if (decode_task_record(data, size, &task) == 0)
+			deliver_account(k->handler, &task);
 		return;
 	}
 	if (kind == ORDER_EVENT) {

@@ -37,6 +37,9 @@ uint32_t merge_function(struct merge *m,
 /* A process by (pid, start_ns, execs), a thread by (process, tid, start_ns): changed fields are told again with
  * the next tick. */
 uint32_t merge_process(struct merge *m, const struct process *p);
+/* The program that the process ran before its `execs`th exec, where the profile has it; else 0. */
+uint32_t merge_process_before(const struct merge *m, uint32_t pid, uint64_t start_ns,
+			      uint32_t execs);
 uint32_t merge_thread(struct merge *m, uint32_t process, const struct kymo_who *who,
 		      const char *name); /* NULL, "": as before */
 

@@ -36,6 +36,8 @@ struct process_told {
 	uint32_t index;	 /* and where there */
 	uint32_t id;
 	uint32_t execs;
+	uint32_t before,
+		before_execs; /* the program that it was told of last before this one; 0 = none */
 };
 
 struct thread_told {
@@ -280,8 +282,11 @@ uint32_t merge_process(struct merge *m, const struct process *p)
 	fresh = new || told->execs != p->execs;
 	if (!fresh && told->hash == hash)
 		return told->id;
-	if (fresh)
+	if (fresh) {
+		told->before = new ? 0 : told->id;
+		told->before_execs = told->execs;
 		told->id = m->process_last + 1;
+	}
 	if (process_tell(m, p, told, !fresh) < 0) {
 		if (!fresh)
 			return told
@@ -293,6 +298,20 @@ uint32_t merge_process(struct merge *m, const struct process *p)
 	told->execs = p->execs;
 	m->process_last += fresh;
 	return told->id;
+}
+
+uint32_t merge_process_before(const struct merge *m, uint32_t pid, uint64_t start_ns,
+			      uint32_t execs)
+{
+	const struct identity_key key = { start_ns, pid };
+	const struct process_told *told = hmap_get(&m->processes.map, &key);
+
+	if (!told)
+		return 0;
+	/* The new one may have been sampled already, as it was loaded. */
+	if (told->execs + 1 == execs)
+		return told->id;
+	return told->before_execs + 1 == execs ? told->before : 0;
 }
 
 /* Without a name what stood there stays, in the profile too. */

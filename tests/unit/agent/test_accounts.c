@@ -125,6 +125,36 @@ static void test_an_end_within_a_sweep(void **state)
 	assert_row(m, 2, 7, 3000, true);
 }
 
+/* It became another program: what it used till then is the one's before, the rest the new one's. */
+static void test_a_program_that_was_replaced(void **state)
+{
+	_cleanup_(merge_freep) struct merge *m = NULL;
+	_cleanup_(accounts_freep) struct accounts *a = NULL;
+	struct kymo_task task = thread_of(PID, 10, -1), end = thread_of(PID, 17, 3000);
+	struct tick *t;
+
+	(void)state;
+	begin(&m, &a);
+	assert_int_equal(accounts_replaced(a, &task, 7), 0);
+	assert_int_equal(accounts_ended(a, &end), 0);
+	t = close_tick(m, 1);
+	assert_int_equal(t->process_ticks_n, 2);
+	assert_int_equal(t->process_ticks[0].process, 7);
+	assert_int_equal(t->process_ticks[0].change.cpu_ns, 10);
+	assert_false(t->process_ticks[0].ended);
+	assert_int_equal(t->process_ticks[1].process, 1);
+	assert_int_equal(t->process_ticks[1].change.cpu_ns, 7);
+	assert_int_equal(t->process_ticks[1].change.rss_anon_pages, 3000);
+	assert_true(t->process_ticks[1].ended);
+	tick_free(t);
+	/* one that the profile has not: nothing is told, nothing is lost */
+	end = task = thread_of(PID + 1, 4, -1);
+	task.who.pid = end.who.pid = PID + 1;
+	assert_int_equal(accounts_replaced(a, &task, 0), 0);
+	assert_int_equal(accounts_ended(a, &end), 0);
+	assert_row(m, 2, 4, 0, true);
+}
+
 /* The leader has exited, another thread goes on: it tells of the memory. */
 static void test_memory_without_a_leader(void **state)
 {
@@ -144,6 +174,7 @@ int main(void)
 		cmocka_unit_test(test_an_exit_across_a_tick_keeps_the_memory),
 		cmocka_unit_test(test_the_end_tells_what_was_held),
 		cmocka_unit_test(test_an_end_within_a_sweep),
+		cmocka_unit_test(test_a_program_that_was_replaced),
 		cmocka_unit_test(test_memory_without_a_leader),
 	};
 

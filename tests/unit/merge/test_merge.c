@@ -221,6 +221,34 @@ static void changes_of_processes_are_told_again(void **state)
 	assert_int_not_equal(merge_process(f->m, &p), f->process);
 }
 
+/* The program before an exec, also when the one behind it has been sampled already; not the one before that. */
+static void a_program_before_is_known(void **state)
+{
+	struct fixture *f = *state;
+	struct process p = {
+		.pid = 9, .start_ns = 7, .exe = (char *)"/bin/a", .cmdline = (char *)""
+	};
+	uint32_t a, c;
+
+	assert_int_equal(merge_process_before(f->m, 9, 7, 1), 0);
+	a = merge_process(f->m, &p);
+	assert_int_equal(merge_process_before(f->m, 9, 7, 0), 0);
+	assert_int_equal(merge_process_before(f->m, 9, 7, 1), a);
+	/* of the second nothing was seen */
+	assert_int_equal(merge_process_before(f->m, 9, 7, 2), 0);
+	p.execs = 2;
+	p.exe = (char *)"/bin/c";
+	c = merge_process(f->m, &p);
+	assert_int_not_equal(a, c);
+	assert_int_equal(merge_process_before(f->m, 9, 7, 2), 0);
+	assert_int_equal(merge_process_before(f->m, 9, 7, 3), c);
+	p.execs = 3;
+	p.exe = (char *)"/bin/d";
+	assert_int_not_equal(merge_process(f->m, &p), c);
+	assert_int_equal(merge_process_before(f->m, 9, 7, 3), c);
+	assert_int_equal(merge_process_before(f->m, 9, 8, 3), 0);
+}
+
 static void rows_gather_samples_and_are_sorted(void **state)
 {
 	struct fixture *f = *state;
@@ -738,6 +766,7 @@ int main(void)
 		TEST(ids_are_given_once),
 		TEST(renewed_tells_all_again),
 		TEST(changes_of_processes_are_told_again),
+		TEST(a_program_before_is_known),
 		TEST(rows_gather_samples_and_are_sorted),
 		TEST(stacks_are_a_tree_with_lower_parents),
 		TEST(stacks_are_the_same_only_as_a_whole),
