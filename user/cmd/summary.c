@@ -2,6 +2,7 @@
 #include "cmd/summary.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -12,11 +13,12 @@
 #include "query/metric.h"
 
 /* "memory available   21.5 GiB    20.9 GiB  +12 s  of 23.5 GiB" */
-#define LABEL_WIDTH 17
-#define MEAN_WIDTH  11
-#define WORST_WIDTH 12
-#define AT_WIDTH    6
-#define WORDS_AT    (LABEL_WIDTH + MEAN_WIDTH + WORST_WIDTH + 2 + AT_WIDTH + 2)
+#define SIGMAS_MISSED 5
+#define LABEL_WIDTH   17
+#define MEAN_WIDTH    11
+#define WORST_WIDTH   12
+#define AT_WIDTH      6
+#define WORDS_AT      (LABEL_WIDTH + MEAN_WIDTH + WORST_WIDTH + 2 + AT_WIDTH + 2)
 
 /* A damaged profile has any value. */
 static uint64_t whole(double value)
@@ -350,10 +352,29 @@ static void describe_sampling(struct profile *p, const struct query_result *r, c
 		snprintf(out, size, " of one fault in %" PRIu64, faults);
 }
 
+/*
+ * What the clock cannot have met by chance alone: an interrupt is put off while the host itself is not run, and the kernel
+ * drops a sample while another program of BPF is at work on the CPU (kernel/events/core.c, bpf_prog_active); neither is
+ * counted anywhere.
+ */
+static const char *describe_missed(struct profile *p, const struct query_result *r, int64_t cpu_ns,
+				   char out[64])
+{
+	double period_ns = (double)profile_meta_u64(p, "period_ns.cpu", 0);
+	double missed_ns = (double)cpu_ns - (double)r->total.weight;
+	char text[16];
+
+	*out = '\0';
+	if (missed_ns > SIGMAS_MISSED * sqrt((double)r->total.count + 1) * period_ns)
+		snprintf(out, 64, "; the clock missed %s of it",
+			 text_duration((uint64_t)missed_ns, text));
+	return out;
+}
+
 static int print_account(struct screen *s, struct profile *p, const struct query_selection *sel,
 			 const struct query_result *r)
 {
-	char faults[FORMAT_SIZE], major[FORMAT_SIZE], text[16];
+	char faults[FORMAT_SIZE], major[FORMAT_SIZE], text[16], missed[64];
 	struct seen sum;
 	bool any;
 	int error = query_account_sum(p, sel, r->source, &sum, &any);
@@ -361,8 +382,9 @@ static int print_account(struct screen *s, struct profile *p, const struct query
 	if (error < 0 || !any)
 		return error;
 	if (r->value == VALUE_CPU)
-		print_cut(s, STYLE_PLAIN, "The kernel's own account of the same: %s",
-			  text_duration(not_negative(sum.cpu_ns), text));
+		print_cut(s, STYLE_PLAIN, "The kernel's own account of the same: %s%s",
+			  text_duration(not_negative(sum.cpu_ns), text),
+			  describe_missed(p, r, sum.cpu_ns, missed));
 	else
 		print_cut(
 			s, STYLE_PLAIN,

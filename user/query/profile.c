@@ -70,8 +70,7 @@ size_t profile_segments(const struct profile *p)
 
 unsigned profile_format(const struct profile *p)
 {
-	(void)p; /* the store opens no other */
-	return STORE_FORMAT_VERSION;
+	return store_format(p->segments[0].reader);
 }
 
 uint64_t profile_meta_u64(const struct profile *p, const char *key, uint64_t missing)

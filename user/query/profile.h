@@ -37,7 +37,7 @@ const char *const *profile_notes(const struct profile *p, size_t *ret_n);
 size_t profile_segments(const struct profile *p); /* files that are read */
 
 const char *profile_path(const struct profile *p);
-unsigned profile_format(const struct profile *p); /* version of the file's format */
+unsigned profile_format(const struct profile *p); /* version of the (first) file's format */
 /* A text fact of the first segment; NULL when absent. Valid until close. */
 const char *profile_meta(const struct profile *p, const char *key);
 /* The same as a number; `missing` when it is absent or none. */

@@ -129,6 +129,11 @@ void store_reader_close(struct store_reader *r)
 	free(r);
 }
 
+unsigned store_format(const struct store_reader *r)
+{
+	return r->format;
+}
+
 const char *store_meta(struct store_reader *r, const char *key)
 {
 	for (size_t i = 0; i < r->meta_n; i++)

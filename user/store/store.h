@@ -55,6 +55,8 @@ bool store_is_profile(const char *path);
 /* Every failure sets *ret_message: no such file, not a regular file, not a kymo profile, newer format, damaged where. */
 int store_open(const char *path, struct store_reader **ret, char **ret_message);
 void store_reader_close(struct store_reader *r);
+unsigned
+store_format(const struct store_reader *r); /* STORE_FORMAT_OLDEST to STORE_FORMAT_VERSION */
 /* NULL when absent; valid until close. */
 const char *store_meta(struct store_reader *r, const char *key);
 /* All of them, by key: false behind the last. */

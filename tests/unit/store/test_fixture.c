@@ -252,11 +252,17 @@ static void unpack(const char *fixture, const char *path)
 	assert_int_equal(gzclose(in), Z_OK);
 }
 
-static void check_fixture(const struct folder *f, const char *fixture, const struct totals *known)
+static void check_fixture(const struct folder *f, const char *fixture, unsigned format,
+			  const struct totals *known)
 {
+	_cleanup_free_ char *message = NULL;
+	struct store_reader *r;
 	struct totals t;
 
 	unpack(fixture, f->profile);
+	assert_int_equal(store_open(f->profile, &r, &message), 0);
+	assert_int_equal(store_format(r), format);
+	store_reader_close(r);
 	t = read_totals(f->profile);
 	if (memcmp(&t, known, sizeof(t)) != 0) {
 		print_totals(&t);
@@ -267,8 +273,8 @@ static void check_fixture(const struct folder *f, const char *fixture, const str
 
 static void test_fixtures_are_read(void **state)
 {
-	check_fixture(*state, FIXTURES "v2.kymo.gz", &known_v2);
-	check_fixture(*state, FIXTURES "v3.kymo.gz", &known_v3);
+	check_fixture(*state, FIXTURES "v2.kymo.gz", 2, &known_v2);
+	check_fixture(*state, FIXTURES "v3.kymo.gz", 3, &known_v3);
 }
 
 int main(int argc, char **argv)
