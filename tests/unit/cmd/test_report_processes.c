@@ -133,8 +133,10 @@ static void test_exact_beside_sampled(void **state)
 	(void)state;
 	make(&m);
 	r = RUN(cmd_report, "80", m.path);
-	assert_non_null(strstr(r.out, "= 1.44 s +- 120 ms of CPU time; none lost\n"
-				      "The kernel's own account of the same: 2.10 s; the clock missed 660 ms of it\n"));
+	assert_non_null(strstr(
+		r.out,
+		"= 1.44 s +- 120 ms of CPU time; none lost\n"
+		"The kernel's own account of the same: 2.10 s; the clock missed 660 ms of it\n"));
 	run_free(&r);
 	r = RUN(cmd_report, "80", "--pid=100", m.path);
 	assert_non_null(strstr(r.out, "account of the same: 2.00 s\n"));
