@@ -155,7 +155,7 @@ static void add_sample(struct sim *s, uint32_t at, uint32_t core, uint64_t time_
 	head.counters.rss_anon_pages = 1000 + below(50);
 	head.counters.minor_faults = s->cpu_ns[at] / 100000000;
 	make_stack(s, at % PROGRAMS + PROGRAMS * zipf(STACKS / PROGRAMS), frames);
-	thread = merge_thread(s->merge, merge_process(s->merge, p), &head.who);
+	thread = merge_thread(s->merge, merge_process(s->merge, p), &head.who, NULL);
 	must(thread && merge_sample(s->merge, &head, thread, frames, DEPTH) == 0, "sample");
 }
 
