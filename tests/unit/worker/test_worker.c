@@ -322,15 +322,16 @@ static void rules_come_before_names(void **state)
 	worker_free(w);
 }
 
-static void rules_have_a_share_like_anybody(void **state)
+static void rules_have_the_share_of_who_asks(void **state)
 {
-	static const struct {
+	const int ours = getpriority(PRIO_PROCESS, 0);
+	const struct {
 		enum worker_job_kind kind;
 		int nice, policy;
 	} steps[] = { { WORKER_NAME, 10, SCHED_BATCH },
-		      { WORKER_UNWIND, 0, SCHED_OTHER },
+		      { WORKER_UNWIND, ours, SCHED_OTHER },
 		      { WORKER_LINES, 10, SCHED_BATCH },
-		      { WORKER_INSPECT, 0, SCHED_OTHER } };
+		      { WORKER_INSPECT, ours, SCHED_OTHER } };
 	struct worker_file f = file_of(own_path());
 	struct worker_stats stats;
 	uint64_t offset = 0;
@@ -909,7 +910,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_changed_file_is_read_again),
 		cmocka_unit_test(a_full_queue_says_so),
 		cmocka_unit_test(rules_come_before_names),
-		cmocka_unit_test(rules_have_a_share_like_anybody),
+		cmocka_unit_test(rules_have_the_share_of_who_asks),
 		cmocka_unit_test(only_the_file_that_was_asked_for),
 		cmocka_unit_test(no_pipe_device_or_folder_is_opened),
 		cmocka_unit_test(files_of_other_namespaces_and_deleted_ones),
