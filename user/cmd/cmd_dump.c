@@ -10,9 +10,6 @@
 #include "cmd/dump_print.h"
 #include "cmd/options.h"
 
-#define PIDS_MAX 1024
-#define PID_MAX	 4194304 /* include/linux/threads.h */
-
 static const char doc[] =
 	"The stacks of all threads as they stand now, sleeping ones too: Python, native and kernel "
 	"frames, as Python's "
@@ -34,28 +31,9 @@ static const struct argp_option options[] = {
 
 struct arguments {
 	struct dump_options dump;
-	uint32_t pids[PIDS_MAX];
+	uint32_t pids[OPTIONS_PIDS_MAX];
 	bool all, json;
 };
-
-static error_t add_pids(const struct argp_state *state, struct arguments *a, char *list)
-{
-	char *pid;
-	uint64_t value;
-
-	if (!*list)
-		return options_error(state, "-p: no process given");
-	while ((pid = strsep(&list, ","))) {
-		error_t r = options_number(state, "-p", pid, 1, PID_MAX, &value);
-
-		if (r)
-			return r;
-		if (a->dump.pids_n == PIDS_MAX)
-			return options_error(state, "-p: more than %d processes", PIDS_MAX);
-		a->pids[a->dump.pids_n++] = (uint32_t)value;
-	}
-	return 0;
-}
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -63,7 +41,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case 'p':
-		return add_pids(state, a, arg);
+		return options_pids(state, arg, a->pids, &a->dump.pids_n);
 	case 'a':
 		a->all = true;
 		return 0;

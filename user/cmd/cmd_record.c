@@ -16,9 +16,6 @@
 #include "export/export.h"
 #include "kern/kern.h"
 
-#define PIDS_MAX 1024
-#define PID_MAX	 4194304 /* include/linux/threads.h */
-
 static const char doc[] =
 	"Record which code runs, with the host's health beside it.\v"
 	"Without -a, -p, --cgroup or a COMMAND the whole host is recorded. -p and COMMAND "
@@ -69,27 +66,8 @@ static const struct argp_option options[] = {
 
 struct arguments {
 	struct agent_options agent;
-	uint32_t pids[PIDS_MAX];
+	uint32_t pids[OPTIONS_PIDS_MAX];
 };
-
-static error_t add_pids(const struct argp_state *state, struct arguments *a, char *list)
-{
-	char *pid;
-	uint64_t value;
-
-	if (!*list)
-		return options_error(state, "-p: no process given");
-	while ((pid = strsep(&list, ","))) {
-		error_t r = options_number(state, "-p", pid, 1, PID_MAX, &value);
-
-		if (r)
-			return r;
-		if (a->agent.pids_n == PIDS_MAX)
-			return options_error(state, "-p: more than %d processes", PIDS_MAX);
-		a->pids[a->agent.pids_n++] = (uint32_t)value;
-	}
-	return 0;
-}
 
 static error_t set_sources(const struct argp_state *state, struct agent_options *o, char *list)
 {
@@ -184,7 +162,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		o->all = true;
 		return 0;
 	case 'p':
-		return add_pids(state, a, arg);
+		return options_pids(state, arg, a->pids, &a->agent.pids_n);
 	case 'F':
 		return set(state, "-F", arg, 1, 10000, 1, &o->hz);
 	case 'd':

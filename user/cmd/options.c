@@ -14,6 +14,8 @@
 #include "cmd/screen.h"
 #include "model/sample.h"
 
+#define PID_MAX 4194304 /* include/linux/threads.h */
+
 /* What parsers return when the mistake has been told. */
 #define TOLD ECANCELED
 
@@ -191,6 +193,26 @@ error_t options_number(const struct argp_state *state, const char *what, const c
 		return 0;
 	return options_error(state, "%s takes a whole number from %llu to %llu, not '%s'", what,
 			     (unsigned long long)min, (unsigned long long)max, arg);
+}
+
+error_t options_pids(const struct argp_state *state, char *list, uint32_t pids[OPTIONS_PIDS_MAX],
+		     size_t *n)
+{
+	char *pid;
+	uint64_t value;
+
+	if (!*list)
+		return options_error(state, "-p: no process given");
+	while ((pid = strsep(&list, ","))) {
+		error_t r = options_number(state, "-p", pid, 1, PID_MAX, &value);
+
+		if (r)
+			return r;
+		if (*n == OPTIONS_PIDS_MAX)
+			return options_error(state, "-p: more than %d processes", OPTIONS_PIDS_MAX);
+		pids[(*n)++] = (uint32_t)value;
+	}
+	return 0;
 }
 
 unsigned options_source(const char *name)

@@ -24,6 +24,11 @@ error_t options_error(const struct argp_state *state, const char *fmt, ...)
 error_t options_number(const struct argp_state *state, const char *what, const char *arg,
 		       uint64_t min, uint64_t max, uint64_t *ret);
 
+#define OPTIONS_PIDS_MAX 1024
+/* -p's list, "1,22,333": adds to the *n that there are, or options_error. Cuts `list` up. */
+error_t options_pids(const struct argp_state *state, char *list, uint32_t pids[OPTIONS_PIDS_MAX],
+		     size_t *n);
+
 /* enum kymo_source of a source that can be recorded (cpu, fault, io); 0 = none of that name. */
 unsigned options_source(const char *name);
 
