@@ -123,7 +123,7 @@ int features_check(const struct features *f, char **ret_message)
 		return refuse(-EOPNOTSUPP, ret_message, message, n);
 	}
 	if (!bpf || !perfmon) {
-		n = asprintf(&message, "recording needs root (%s%s%s missing): run it with sudo",
+		n = asprintf(&message, "this needs root (%s%s%s missing): run it with sudo",
 			     bpf ? "" : "CAP_BPF", !bpf && !perfmon ? " and " : "",
 			     perfmon ? "" : "CAP_PERFMON");
 		return refuse(-EPERM, ret_message, message, n);
